@@ -1,0 +1,759 @@
+/* Fills in what the config leaves open, then looks for what can't work. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "model.h"
+
+/* ---- completion: ports ------------------------------------------------ */
+
+static struct port *get_port(struct model *m, const char *name, struct src src)
+{
+	struct port *p = model_port(m, name);
+
+	return p ? p : model_add_port(m, name, src);
+}
+
+/* Puts a port on a bridge; a second bridge is an error. */
+static void join(struct port *p, struct bridge *b, struct src src)
+{
+	if (p->bridge && p->bridge != b) {
+		diag_error(src, p->name, "%s is in two bridges: %s and %s",
+			   p->name, p->bridge->name, b->name);
+		return;
+	}
+	p->bridge = b;
+}
+
+/* The bridge a guest or interface belongs to: the named one, or the only
+ * one. Complains and returns NULL if there is no telling. */
+static struct bridge *choose_bridge(struct model *m, const char *name,
+				    struct src at, struct src src,
+				    const char *who)
+{
+	struct bridge *b;
+
+	if (name) {
+		b = model_bridge(m, name);
+		if (!b)
+			diag_error(at, name, "there is no bridge '%s'", name);
+		return b;
+	}
+	if (m->n_bridges == 1)
+		return m->bridges[0];
+	if (m->n_bridges > 1)
+		diag_error(src, who, "'%s' must say which bridge it is on: "
+			   "bridge = %s", who, m->bridges[0]->name);
+	return NULL;
+}
+
+static void complete_guest_tap(struct model *m, struct guest *g)
+{
+	struct port *p;
+
+	if (!g->at[GK_TAP].line && !g->reserved) {
+		_cleanup_free_ char *tap = xasprintf("tap-%s", g->name);
+
+		if (!ifname_ok(tap)) {
+			diag_error(g->src, g->name, "the tap's name would be "
+				   "'%s', longer than the 15 characters of an "
+				   "interface name: add tap = NAME", tap);
+			return;
+		}
+		g->tap = steal(&tap);
+	}
+	if (!g->tap)
+		return;
+	p = get_port(m, g->tap, g->at[GK_TAP].line ? g->at[GK_TAP] : g->src);
+	if (p->guest) {
+		diag_error(g->at[GK_TAP].line ? g->at[GK_TAP] : g->src, g->tap,
+			   "%s is also the tap of guest '%s'", g->tap,
+			   p->guest->name);
+		return;
+	}
+	p->guest = g;
+}
+
+/* A port and its guest may both name owner, group and queues: once. */
+static void merge_guest_port(struct port *p)
+{
+	static const struct {
+		enum guest_key g;
+		enum port_key p;
+		const char *name;
+	} both[] = {
+		{ GK_OWNER, PK_OWNER, "owner" },
+		{ GK_GROUP, PK_GROUP, "group" },
+		{ GK_QUEUES, PK_QUEUES, "queues" },
+		{ GK_VNET_HDR, PK_VNET_HDR, "vnet_hdr" },
+		{ GK_BRIDGE, PK_BRIDGE, "bridge" },
+	};
+	struct guest *g = p->guest;
+
+	if (!g)
+		return;
+	for (size_t i = 0; i < N_ELEMENTS(both); i++)
+		if (g->at[both[i].g].line && p->at[both[i].p].line)
+			diag_error(p->at[both[i].p], both[i].name,
+				   "'%s' of %s is also set at %s:%d, in guest "
+				   "'%s'", both[i].name, p->name,
+				   g->at[both[i].g].file,
+				   g->at[both[i].g].line, g->name);
+	if (!p->owner && g->owner)
+		p->owner = xstrdup(g->owner);
+	if (!p->group && g->group)
+		p->group = xstrdup(g->group);
+	if (!p->queues)
+		p->queues = g->queues;
+	if (!g->at[GK_VNET_HDR].line && !p->at[PK_VNET_HDR].line)
+		p->vnet_hdr = g->model == NIC_VIRTIO;
+	else if (g->at[GK_VNET_HDR].line)
+		p->vnet_hdr = g->vnet_hdr;
+}
+
+static bool is_uplink(const struct model *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_bridges; i++)
+		if (m->bridges[i]->uplink &&
+		    streq(m->bridges[i]->uplink, name))
+			return true;
+	return false;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct port *const *pa = a, *const *pb = b;
+
+	return strverscmp((*pa)->name, (*pb)->name);
+}
+
+/* However it was written, the model has its ports in name order (tap2 before
+ * tap10), and every bridge lists all of its own. */
+static void sort_ports(struct model *m)
+{
+	qsort(m->ports, m->n_ports, sizeof(*m->ports), by_name);
+	for (size_t i = 0; i < m->n_bridges; i++)
+		list_free(&m->bridges[i]->ports);
+	for (size_t i = 0; i < m->n_ports; i++) {
+		struct port *p = m->ports[i];
+
+		if (p->bridge)
+			list_add(&p->bridge->ports, p->name, p->src);
+	}
+}
+
+static enum port_type default_type(const struct model *m,
+				   const struct port *p)
+{
+	if (p->guest || str_begins(p->name, "tap"))
+		return PORT_TAP;
+	if (is_uplink(m, p->name))
+		return PORT_EXISTING;
+	return p->declared ? PORT_TAP : PORT_EXISTING;
+}
+
+/* netifrc's bridge_br0 = "eth0 tap0" names the uplink among the ports: the
+ * first that is no tap. */
+static void find_uplink(struct model *m, struct bridge *b)
+{
+	struct list rest = { 0 };
+
+	for (size_t i = 0; i < b->ports.n; i++) {
+		struct item *it = &b->ports.v[i];
+		struct port *p = get_port(m, it->text, it->src);
+		enum port_type type = p->at[PK_TYPE].line ?
+				      p->type : default_type(m, p);
+
+		if (b->uplink && streq(b->uplink, it->text))
+			continue;
+		if (type == PORT_EXISTING && !b->uplink &&
+		    b->mode != MODE_ROUTED && b->mode != MODE_ISOLATED) {
+			b->uplink = xstrdup(it->text);
+			b->at[BK_UPLINK] = it->src;
+			continue;
+		}
+		list_add(&rest, it->text, it->src);
+		join(p, b, it->src);
+	}
+	list_free(&b->ports);
+	b->ports = rest;
+}
+
+static void complete_port(struct model *m, struct port *p)
+{
+	if (!p->at[PK_TYPE].line)
+		p->type = default_type(m, p);
+	merge_guest_port(p);
+	if (!p->queues)
+		p->queues = 1;
+	if (p->guest && p->guest->bridge)
+		join(p, p->guest->bridge, p->guest->src);
+	if (!p->bridge && (p->bridge_name ||
+			   (p->type == PORT_TAP && !p->guest))) {
+		struct bridge *b = choose_bridge(m, p->bridge_name,
+						 p->at[PK_BRIDGE], p->src,
+						 p->name);
+		if (b)
+			join(p, b, p->src);
+	} else if (p->bridge && p->bridge_name &&
+		   !streq(p->bridge->name, p->bridge_name)) {
+		diag_error(p->at[PK_BRIDGE], p->bridge_name,
+			   "%s is in two bridges: %s and %s", p->name,
+			   p->bridge->name, p->bridge_name);
+	}
+	if (p->type == PORT_EXISTING && (p->guest || p->owner || p->group ||
+					 p->queues > 1))
+		diag_error(p->src, p->name, "%s is an existing device: "
+			   "owner, group, queues and a guest go with a tap",
+			   p->name);
+}
+
+/* The article's flat form has one tap and one reservation: they belong
+ * together. With more of either there is no telling. */
+static void pair_reservation(struct model *m, struct bridge *b)
+{
+	struct guest *guest = NULL;
+	struct port *port = NULL;
+	size_t guests = 0, ports = 0;
+
+	for (size_t i = 0; i < m->n_guests; i++) {
+		if (m->guests[i]->bridge == b && m->guests[i]->reserved &&
+		    !m->guests[i]->tap) {
+			guest = m->guests[i];
+			guests++;
+		}
+	}
+	for (size_t i = 0; guests == 1 && i < m->n_ports; i++) {
+		struct port *p = m->ports[i];
+
+		if (p->bridge == b && !p->guest && p->type == PORT_TAP) {
+			port = p;
+			ports++;
+		}
+	}
+	if (guests == 1 && ports == 1) {
+		guest->tap = xstrdup(port->name);
+		port->guest = guest;
+		merge_guest_port(port);
+	}
+}
+
+/* Every bridge lists all its ports, also those that guests and interface
+ * sections put there; in the order of the file. */
+static void complete_ports(struct model *m)
+{
+	for (size_t i = 0; i < m->interfaces.n; i++)
+		get_port(m, m->interfaces.v[i].text, m->interfaces.v[i].src);
+	for (size_t i = 0; i < m->n_guests; i++) {
+		struct guest *g = m->guests[i];
+
+		g->bridge = choose_bridge(m, g->bridge_name, g->at[GK_BRIDGE],
+					  g->src, g->name);
+		complete_guest_tap(m, g);
+	}
+	for (size_t i = 0; i < m->n_bridges; i++)
+		find_uplink(m, m->bridges[i]);
+	for (size_t i = 0; i < m->n_ports; i++)
+		complete_port(m, m->ports[i]);
+	for (size_t i = 0; i < m->n_bridges; i++)
+		pair_reservation(m, m->bridges[i]);
+	sort_ports(m);
+}
+
+/* ---- completion: bridges and guests ------------------------------------ */
+
+static void complete_timers(struct bridge *b)
+{
+	if (!b->at[BK_HELLO_TIME].line)
+		b->hello_time_cs = 200;
+	if (!b->at[BK_MAX_AGE].line)
+		b->max_age_cs = 2000;
+	if (!b->at[BK_AGEING_TIME].line)
+		b->ageing_time_cs = 30000;
+	if (!b->at[BK_PRIORITY].line)
+		b->priority = 32768;
+	if (b->stp && !b->at[BK_FORWARD_DELAY].line)
+		b->forward_delay_cs = 200;
+	if (b->stp && b->forward_delay_cs == 0) {
+		diag_warning(b->at[BK_FORWARD_DELAY], NULL, "with stp on the "
+			     "kernel makes forward_delay 0 into 2 seconds");
+		b->forward_delay_cs = 200;
+	}
+}
+
+/* Pairs of addresses become ranges. */
+static void complete_ranges(struct bridge *b)
+{
+	struct dhcp *d = &b->dhcp;
+
+	if (d->range.n % 2) {
+		diag_error(d->at[DK_RANGE], "range", "'range' takes pairs of "
+			   "addresses, the first and the last");
+		return;
+	}
+	d->n_ranges = d->range.n / 2;
+	d->ranges = xcalloc(d->n_ranges, sizeof(*d->ranges));
+	for (size_t i = 0; i < d->n_ranges; i++)
+		d->ranges[i] = (struct range){
+			d->range.v[2 * i].cidr.ip,
+			d->range.v[2 * i + 1].cidr.ip, d->range.v[2 * i].src,
+		};
+}
+
+static void complete_bridge(struct bridge *b)
+{
+	enum mode mode = bridge_mode(b);
+
+	complete_timers(b);
+	complete_ranges(b);
+	if (!b->at[BK_MAC].line)
+		b->mac_policy = b->uplink && mode == MODE_BRIDGED ?
+				MACP_UPLINK : MACP_STABLE;
+	if (!b->at[BK_NAT].line)
+		b->nat = mode == MODE_ROUTED;
+	if (!b->at[BK_FILTER].line)
+		b->filter = true;
+	if (!b->dhcp.lease_time)
+		b->dhcp.lease_time = xstrdup("12h");
+}
+
+static void complete_guest(struct guest *g)
+{
+	if (!g->queues)
+		g->queues = 1;
+	if (!g->at[GK_VNET_HDR].line)
+		g->vnet_hdr = g->model == NIC_VIRTIO;
+	if (!g->at[GK_FILTER].line)
+		g->filter = g->bridge && g->bridge->filter;
+	if (!g->at[GK_ISOLATE].line)
+		g->isolate = g->bridge && g->bridge->isolate;
+	if (!g->hostname) {
+		const char *s = g->name;
+
+		if (!hostname_ok(s) || dnsmasq_word(s))
+			diag_error(g->src, s, "'%s' can't be a host name "
+				   "(dnsmasq would read it otherwise): add "
+				   "hostname = NAME", s);
+		g->hostname = xstrdup(s);
+	}
+}
+
+/* ---- cross-checks: one bridge ------------------------------------------ */
+
+static void check_later(const struct bridge *b)
+{
+	if (b->mode == MODE_WDS || b->mode == MODE_MACNAT ||
+	    b->mode == MODE_PROXYARP)
+		diag_error(b->at[BK_MODE], mode_names[b->mode],
+			   "mode '%s' is not yet available in this version: "
+			   "use bridged, routed, isolated or auto",
+			   mode_names[b->mode]);
+}
+
+static void check_mode(const struct bridge *b)
+{
+	enum mode mode = bridge_mode(b);
+	struct src at = b->at[BK_MODE].line ? b->at[BK_MODE] : b->src;
+
+	if (mode == MODE_BRIDGED && !b->uplink)
+		diag_error(at, "bridged", "a bridged bridge needs its way to "
+			   "the LAN: add uplink = eth0");
+	if (mode == MODE_ISOLATED && b->uplink)
+		diag_error(b->at[BK_UPLINK], b->uplink, "an isolated bridge "
+			   "has no uplink");
+	if (mode == MODE_ROUTED && !b->address.n)
+		diag_error(at, "routed", "a routed bridge needs an address, "
+			   "the guests' gateway: add address = "
+			   "192.168.50.1/24");
+	if (mode != MODE_BRIDGED && b->address_dhcp)
+		diag_error(b->at[BK_ADDRESS], "dhcp", "address = dhcp needs "
+			   "a DHCP server on the other side of an uplink: %s "
+			   "has none", b->name);
+	if (mode != MODE_ROUTED && b->nat)
+		diag_error(b->at[BK_NAT], "nat", "nat goes with mode routed: "
+			   "in mode %s the guests' addresses are not "
+			   "translated", mode_names[mode]);
+	if (b->at[BK_MAC].line && b->mac_policy == MACP_UPLINK && !b->uplink)
+		diag_error(b->at[BK_MAC], "uplink", "mac = uplink needs an "
+			   "uplink");
+	if (b->uplink && streq(b->uplink, b->name))
+		diag_error(b->at[BK_UPLINK], b->uplink, "a bridge can't be "
+			   "its own uplink");
+}
+
+static void check_timers(const struct bridge *b)
+{
+	unsigned long fd = b->forward_delay_cs;
+
+	if (!b->stp)
+		return;
+	if (fd < 200 || fd > 3000)
+		diag_error(b->at[BK_FORWARD_DELAY], NULL, "with stp on "
+			   "forward_delay must be between 2 and 30 seconds");
+	if ((b->at[BK_MAX_AGE].line || b->at[BK_HELLO_TIME].line) &&
+	    b->max_age_cs < 2 * (b->hello_time_cs + 100))
+		diag_error(b->at[BK_MAX_AGE].line ? b->at[BK_MAX_AGE] :
+			   b->at[BK_HELLO_TIME], NULL, "802.1D wants "
+			   "max_age >= 2 x (hello_time + 1 s)");
+	if (b->at[BK_MAX_AGE].line && b->at[BK_FORWARD_DELAY].line &&
+	    fd >= 200 && b->max_age_cs > 2 * (fd - 100))
+		diag_warning(b->at[BK_MAX_AGE], NULL, "802.1D wants "
+			     "2 x (forward_delay - 1 s) >= max_age");
+}
+
+static const struct cidr *subnet_of(const struct bridge *b,
+				    const struct ip *a)
+{
+	for (size_t i = 0; i < b->address.n; i++)
+		if (cidr_has(&b->address.v[i].cidr, a))
+			return &b->address.v[i].cidr;
+	return NULL;
+}
+
+/* Network and broadcast address of a v4 subnet are nobody's. */
+static bool reserved_ip(const struct cidr *net, const struct ip *a)
+{
+	struct cidr n = cidr_network(net);
+	struct ip last = cidr_last(net);
+
+	if (net->ip.family != AF_INET)
+		return net->plen < 127 && ip_equal(a, &n.ip);
+	return net->plen < 31 && (ip_equal(a, &n.ip) || ip_equal(a, &last));
+}
+
+static void check_addresses(const struct bridge *b)
+{
+	for (size_t i = 0; i < b->address.n; i++) {
+		const struct item *it = &b->address.v[i];
+
+		if (reserved_ip(&it->cidr, &it->cidr.ip))
+			diag_error(it->src, it->text, "%s is the network or "
+				   "broadcast address of its subnet",
+				   it->text);
+		for (size_t k = 0; k < i; k++)
+			if (cidr_overlap(&it->cidr, &b->address.v[k].cidr) &&
+			    it->cidr.plen != b->address.v[k].cidr.plen)
+				diag_warning(it->src, it->text, "%s overlaps "
+					     "with %s", it->text,
+					     b->address.v[k].text);
+	}
+	for (size_t i = 0; i < b->gateway.n; i++) {
+		const struct item *it = &b->gateway.v[i];
+
+		for (size_t k = 0; k < i; k++)
+			if (b->gateway.v[k].cidr.ip.family ==
+			    it->cidr.ip.family)
+				diag_error(it->src, it->text, "there is one "
+					   "gateway for each address family");
+		if (b->address_dhcp && !bridge_address(b,
+						       it->cidr.ip.family))
+			continue;
+		if (!ip_is_linklocal6(&it->cidr.ip) &&
+		    !subnet_of(b, &it->cidr.ip))
+			diag_error(it->src, it->text, "the gateway %s is in "
+				   "no subnet of %s", it->text, b->name);
+		else if (!ip_is_linklocal6(&it->cidr.ip) &&
+			 ip_equal(&it->cidr.ip,
+				  &subnet_of(b, &it->cidr.ip)->ip))
+			diag_error(it->src, it->text, "the gateway %s is "
+				   "%s's own address", it->text, b->name);
+	}
+	if (b->gateway.n && bridge_mode(b) != MODE_BRIDGED)
+		diag_error(b->at[BK_GATEWAY], NULL, "gateway is the way out "
+			   "of a bridged bridge; in mode %s the guests' "
+			   "gateway is the bridge itself",
+			   mode_names[bridge_mode(b)]);
+}
+
+static void check_range(const struct bridge *b, const struct range *r)
+{
+	char first[IP_TEXT], last[IP_TEXT];
+	const struct cidr *net;
+
+	ip_format(&r->first, first);
+	ip_format(&r->last, last);
+	if (r->first.family != r->last.family) {
+		diag_error(r->src, first, "the range begins and ends in two "
+			   "address families");
+		return;
+	}
+	if (ip_compare(&r->first, &r->last) > 0) {
+		diag_error(r->src, first, "the range is reversed: %s comes "
+			   "after %s", first, last);
+		return;
+	}
+	net = subnet_of(b, &r->first);
+	if (!net || net != subnet_of(b, &r->last)) {
+		diag_error(r->src, net ? last : first, "the range %s to %s is "
+			   "not inside a subnet of %s", first, last, b->name);
+		return;
+	}
+	if (ip_compare(&r->first, &net->ip) <= 0 &&
+	    ip_compare(&net->ip, &r->last) <= 0)
+		diag_error(r->src, first, "the range contains %s's own "
+			   "address", b->name);
+	if (reserved_ip(net, &r->first) || reserved_ip(net, &r->last))
+		diag_error(r->src, first, "the range contains the network or "
+			   "broadcast address of its subnet");
+}
+
+static void check_dhcp(const struct bridge *b)
+{
+	const struct dhcp *d = &b->dhcp;
+
+	if (!d->present)
+		return;
+	if (d->server != SERVER_NONE && !b->address.n)
+		diag_error(d->src, "dhcp", "a DHCP server needs an address of "
+			   "its own: add address = 192.168.50.1/24 to %s",
+			   b->name);
+	if (d->server != SERVER_NONE && bridge_mode(b) == MODE_BRIDGED)
+		diag_warning(d->src, "dhcp", "%s is bridged: this DHCP server "
+			     "answers the whole LAN", b->name);
+	for (size_t i = 0; i < d->n_ranges; i++) {
+		check_range(b, &d->ranges[i]);
+		for (size_t k = 0; k < i; k++)
+			if (ip_compare(&d->ranges[i].first,
+				       &d->ranges[k].last) <= 0 &&
+			    ip_compare(&d->ranges[k].first,
+				       &d->ranges[i].last) <= 0)
+				diag_error(d->ranges[i].src, NULL, "two "
+					   "ranges overlap");
+	}
+}
+
+/* ---- cross-checks: between things -------------------------------------- */
+
+
+/* Complains when a value was seen before. `what` is "MAC address", ... */
+static void check_unique(struct strmap *map, const char *value,
+			 const char *owner, struct src src, const char *what)
+{
+	char *had = strmap_put(map, value, (void *)owner);
+
+	if (had)
+		diag_error(src, value, "%s %s is also %s", what, value, had);
+}
+
+static void keep(struct list *l, char *text)
+{
+	_cleanup_free_ char *t = text;
+
+	list_add(l, t, (struct src){ 0 });
+}
+
+/* Owner names for the complaints; they live as long as the check. */
+static const char *whose(struct list *names, const char *kind,
+			 const char *name)
+{
+	keep(names, xasprintf("%s '%s'", kind, name));
+	return names->v[names->n - 1].text;
+}
+
+static void check_macs(const struct model *m, struct list *names)
+{
+	struct strmap map = { 0 };
+	char text[MAC_TEXT];
+
+	for (size_t i = 0; i < m->n_bridges; i++) {
+		const struct bridge *b = m->bridges[i];
+
+		if (b->at[BK_MAC].line && b->mac_policy == MACP_FIXED)
+			check_unique(&map, mac_format(&b->mac, text),
+				     whose(names, "that of bridge", b->name),
+				     b->at[BK_MAC], "MAC address");
+	}
+	for (size_t i = 0; i < m->n_ports; i++) {
+		const struct port *p = m->ports[i];
+
+		if (p->has_mac)
+			check_unique(&map, mac_format(&p->mac, text),
+				     whose(names, "that of interface",
+					   p->name), p->at[PK_MAC],
+				     "MAC address");
+	}
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+		const char *had;
+
+		if (!g->has_mac)
+			continue;
+		mac_format(&g->mac, text);
+		had = strmap_get(&map, text);
+		if (had && !str_begins(had, "that of guest"))
+			diag_error(g->at[GK_MAC], text, "the guest's MAC "
+				   "address %s is also %s: the bridge would "
+				   "keep the guest's frames for itself; the "
+				   "guest and the host side of its tap need "
+				   "two addresses", text, had);
+		else
+			check_unique(&map, text,
+				     whose(names, "that of guest", g->name),
+				     g->at[GK_MAC], "MAC address");
+	}
+	strmap_free(&map);
+}
+
+static void check_guest_ips(const struct guest *g, struct strmap *map,
+			    struct list *names)
+{
+	char text[IP_TEXT];
+
+	for (size_t i = 0; i < g->ip.n; i++) {
+		const struct item *it = &g->ip.v[i];
+		const struct cidr *net;
+
+		check_unique(map, ip_format(&it->cidr.ip, text),
+			     whose(names, "that of guest", g->name), it->src,
+			     "address");
+		if (!g->bridge || !bridge_address(g->bridge,
+						  it->cidr.ip.family))
+			continue;	/* the LAN's addresses: unknown */
+		net = subnet_of(g->bridge, &it->cidr.ip);
+		if (!net)
+			diag_error(it->src, it->text, "%s is in no subnet of "
+				   "%s", it->text, g->bridge->name);
+		else if (reserved_ip(net, &it->cidr.ip))
+			diag_error(it->src, it->text, "%s is the network or "
+				   "broadcast address of its subnet",
+				   it->text);
+	}
+	if (g->ip.n && !g->has_mac)
+		diag_error(g->at[GK_IP], NULL, "an address is reserved for a "
+			   "MAC address: add mac = 52:54:00:..:..:.. to "
+			   "guest '%s'", g->name);
+	if (g->bridge && g->bridge->dhcp.present && g->ip.n &&
+	    !g->bridge->address.n && g->bridge->dhcp.server != SERVER_NONE)
+		diag_error(g->at[GK_IP], NULL, "%s has no subnet to reserve "
+			   "an address in", g->bridge->name);
+}
+
+static void check_ips(const struct model *m, struct list *names)
+{
+	struct strmap map = { 0 }, hostnames = { 0 };
+	char text[IP_TEXT];
+
+	for (size_t i = 0; i < m->n_bridges; i++) {
+		const struct bridge *b = m->bridges[i];
+
+		for (size_t k = 0; k < b->address.n; k++)
+			check_unique(&map, ip_format(&b->address.v[k].cidr.ip,
+						     text),
+				     whose(names, "that of bridge", b->name),
+				     b->address.v[k].src, "address");
+	}
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		check_guest_ips(g, &map, names);
+		check_unique(&hostnames, g->hostname,
+			     whose(names, "that of guest", g->name),
+			     g->at[GK_HOSTNAME].line ? g->at[GK_HOSTNAME] :
+			     g->src, "host name");
+	}
+	strmap_free(&map);
+	strmap_free(&hostnames);
+}
+
+static void check_subnets(const struct bridge *a, const struct bridge *b)
+{
+	for (size_t i = 0; i < a->address.n; i++)
+		for (size_t k = 0; k < b->address.n; k++)
+			if (cidr_overlap(&a->address.v[i].cidr,
+					 &b->address.v[k].cidr))
+				diag_error(a->address.v[i].src,
+					   a->address.v[i].text,
+					   "%s of %s overlaps with %s of %s",
+					   a->address.v[i].text, a->name,
+					   b->address.v[k].text, b->name);
+}
+
+/* netifrc makes shell variables of names: br-lan and br_lan are one. */
+static void check_names(const struct model *m, struct list *names)
+{
+	struct strmap vars = { 0 };
+
+	for (size_t i = 0; i < m->n_bridges + m->n_ports; i++) {
+		bool bridge = i < m->n_bridges;
+		const char *name = bridge ? m->bridges[i]->name :
+				   m->ports[i - m->n_bridges]->name;
+		struct src src = bridge ? m->bridges[i]->src :
+				 m->ports[i - m->n_bridges]->src;
+		_cleanup_free_ char *var = xstrdup(name);
+		const char *had;
+
+		for (char *p = var; *p; p++)
+			if (*p == '-' || *p == '.')
+				*p = '_';
+		had = strmap_put(&vars, var, (void *)whose(names,
+				 bridge ? "bridge" : "interface", name));
+		if (had)
+			diag_error(src, name, "'%s' and %s would share the "
+				   "shell variables ..._%s in /etc/conf.d/net"
+				   ": rename one", name, had, var);
+	}
+	strmap_free(&vars);
+}
+
+static void check_uplinks(const struct model *m)
+{
+	for (size_t i = 0; i < m->n_bridges; i++) {
+		const struct bridge *b = m->bridges[i];
+		const struct port *p = b->uplink ? model_port(m, b->uplink) :
+				       NULL;
+
+		if (!b->uplink || bridge_mode(b) != MODE_BRIDGED)
+			continue;
+		if (p && (p->bridge || p->type == PORT_TAP))
+			diag_error(b->at[BK_UPLINK], b->uplink,
+				   p->bridge ? "%s is the uplink of %s and "
+				   "a port of %s" : "%s is the uplink of %s "
+				   "and a tap%.0s", b->uplink, b->name,
+				   p->bridge ? p->bridge->name : "");
+		for (size_t k = 0; k < i; k++)
+			if (m->bridges[k]->uplink &&
+			    bridge_mode(m->bridges[k]) == MODE_BRIDGED &&
+			    streq(m->bridges[k]->uplink, b->uplink))
+				diag_error(b->at[BK_UPLINK], b->uplink,
+					   "%s is also the uplink of %s",
+					   b->uplink, m->bridges[k]->name);
+	}
+}
+
+static void check_bridges(const struct model *m)
+{
+	if (!m->n_bridges)
+		diag_error((struct src){ .file = m->file }, NULL,
+			   "declares no bridge; an empty configuration is "
+			   "refused, since it would remove every bridge: use "
+			   "'netbr-apply down' for that");
+	for (size_t i = 0; i < m->n_bridges; i++) {
+		const struct bridge *b = m->bridges[i];
+
+		check_later(b);
+		check_mode(b);
+		check_timers(b);
+		check_addresses(b);
+		check_dhcp(b);
+		for (size_t k = 0; k < i; k++)
+			check_subnets(b, m->bridges[k]);
+	}
+}
+
+unsigned int model_check(struct model *m)
+{
+	struct list names = { 0 };
+
+	complete_ports(m);
+	for (size_t i = 0; i < m->n_bridges; i++)
+		complete_bridge(m->bridges[i]);
+	for (size_t i = 0; i < m->n_guests; i++)
+		complete_guest(m->guests[i]);
+	check_bridges(m);
+	check_uplinks(m);
+	check_names(m, &names);
+	check_macs(m, &names);
+	check_ips(m, &names);
+	list_free(&names);
+	return diag_errors();
+}

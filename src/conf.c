@@ -1,0 +1,1272 @@
+/* vmnet.conf to model. The only file that knows libconfuse. */
+#include <confuse.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "model.h"
+#include "scrub.h"
+
+/* ---- values: one setter per type -------------------------------------- */
+
+struct key;
+/* Stores one value in the object; false after a complaint. */
+typedef bool (*set_fn)(void *obj, const struct key *k, const struct item *v);
+
+struct key {
+	const char *name;
+	set_fn set;
+	size_t off;			/* of the field in the object */
+	const char *const *names;	/* of an enum */
+	unsigned long min, max;		/* of an enum: max = its count */
+	bool list;
+	bool later;			/* has its place, not its function */
+};
+
+/* The sections of the language. `at` is where the object's places begin. */
+struct table {
+	const char *section;
+	const struct key *keys;
+	size_t n;
+	size_t at;
+};
+
+#define FIELD(type, obj, k) ((type *)((char *)(obj) + (k)->off))
+
+static bool wrong(const struct item *v, const char *fmt, ...) PRINTF(2, 3);
+static bool wrong(const struct item *v, const char *fmt, ...)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	diag_error(v->src, v->text, "%s", buf_str(&b));
+	return false;
+}
+
+static bool set_enum(void *obj, const struct key *k, const struct item *v)
+{
+	_cleanup_buf_ struct buf all = { 0 };
+
+	for (unsigned int i = 0; i < k->max; i++) {
+		if (streq(v->text, k->names[i])) {
+			*FIELD(unsigned int, obj, k) = i;
+			return true;
+		}
+		buf_printf(&all, "%s%s", i ? ", " : "", k->names[i]);
+	}
+	return wrong(v, "'%s' is no value of '%s': use one of %s", v->text,
+		     k->name, buf_str(&all));
+}
+
+static bool bool_value(const char *s, bool *out)
+{
+	static const char *const yes[] = { "on", "yes", "true", "1" };
+	static const char *const no[] = { "off", "no", "false", "0" };
+
+	for (size_t i = 0; i < N_ELEMENTS(yes); i++) {
+		if (streq(s, yes[i]) || streq(s, no[i])) {
+			*out = streq(s, yes[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool set_bool(void *obj, const struct key *k, const struct item *v)
+{
+	if (bool_value(v->text, FIELD(bool, obj, k)))
+		return true;
+	return wrong(v, "'%s' is neither on nor off", v->text);
+}
+
+static bool set_uint(void *obj, const struct key *k, const struct item *v)
+{
+	if (uint_parse(v->text, k->min, k->max, FIELD(unsigned long, obj, k)))
+		return true;
+	return wrong(v, "'%s' must be a whole number from %lu to %lu", k->name,
+		     k->min, k->max);
+}
+
+static bool set_time(void *obj, const struct key *k, const struct item *v)
+{
+	unsigned long cs;
+
+	if (!time_cs_parse(v->text, &cs))
+		return wrong(v, "'%s' is no time: write seconds (15, 0.5) or "
+			     "a unit (200ms, 15s)", v->text);
+	if (cs < k->min || cs > k->max) {
+		char lo[24], hi[24];
+
+		return wrong(v, "'%s' must be between %s and %s seconds",
+			     k->name, time_cs_format(k->min, lo, sizeof(lo)),
+			     time_cs_format(k->max, hi, sizeof(hi)));
+	}
+	*FIELD(unsigned long, obj, k) = cs;
+	return true;
+}
+
+static bool mac_value(const struct item *v, struct mac *out)
+{
+	struct mac m;
+
+	if (!mac_parse(v->text, &m))
+		return wrong(v, "'%s' is no MAC address: write six bytes, as "
+			     "52:54:00:12:34:56", v->text);
+	if (mac_is_zero(&m))
+		return wrong(v, "the MAC address must not be all zero");
+	if (mac_is_multicast(&m))
+		return wrong(v, "%s is a multicast address: the first byte of "
+			     "a device's MAC must be even", v->text);
+	*out = m;
+	return true;
+}
+
+static bool set_guest_mac(void *obj, const struct key *k, const struct item *v)
+{
+	struct guest *g = obj;
+
+	(void)k;
+	return g->has_mac = mac_value(v, &g->mac);
+}
+
+static bool set_port_mac(void *obj, const struct key *k, const struct item *v)
+{
+	struct port *p = obj;
+
+	(void)k;
+	return p->has_mac = mac_value(v, &p->mac);
+}
+
+static bool set_bridge_mac(void *obj, const struct key *k,
+			   const struct item *v)
+{
+	struct bridge *b = obj;
+
+	(void)k;
+	if (streq(v->text, "uplink"))
+		b->mac_policy = MACP_UPLINK;
+	else if (streq(v->text, "stable"))
+		b->mac_policy = MACP_STABLE;
+	else if (mac_value(v, &b->mac))
+		b->mac_policy = MACP_FIXED;
+	else
+		return false;
+	return true;
+}
+
+static bool ifname_value(const struct item *v)
+{
+	if (ifname_ok(v->text))
+		return true;
+	if (strlen(v->text) > IFNAMSIZ - 1)
+		return wrong(v, "'%s' is longer than the %d characters of an "
+			     "interface name", v->text, IFNAMSIZ - 1);
+	return wrong(v, "'%s' can't be an interface name: use letters, "
+		     "digits, '.', '_' and '-', beginning with a letter or "
+		     "digit", v->text);
+}
+
+static bool set_ifname(void *obj, const struct key *k, const struct item *v)
+{
+	if (!ifname_value(v))
+		return false;
+	*FIELD(char *, obj, k) = xstrdup(v->text);
+	return true;
+}
+
+static bool set_tap(void *obj, const struct key *k, const struct item *v)
+{
+	/* "none": the guest's tap is made by somebody else */
+	if (streq(v->text, "none"))
+		return true;
+	return set_ifname(obj, k, v);
+}
+
+static bool add_ifname(void *obj, const struct key *k, const struct item *v)
+{
+	struct list *l = FIELD(struct list, obj, k);
+
+	if (!ifname_value(v))
+		return false;
+	if (list_has(l, v->text))
+		return wrong(v, "'%s' is named twice", v->text);
+	list_add(l, v->text, v->src);
+	return true;
+}
+
+/* User and group names: what useradd accepts, or a number. */
+static bool set_account(void *obj, const struct key *k, const struct item *v)
+{
+	const char *s = v->text;
+
+	if (!name_ok(s[0] == '_' ? s + 1 : s, 31))
+		return wrong(v, "'%s' can't be a %s: use its name or number",
+			     v->text, k->name);
+	*FIELD(char *, obj, k) = xstrdup(s);
+	return true;
+}
+
+static bool hostname_value(const struct item *v)
+{
+	const char *s = v->text;
+
+	if (!hostname_ok(s))
+		return wrong(v, "'%s' can't be a host name: use letters, "
+			     "digits and inner '-', at most 63", s);
+	if (dnsmasq_word(s))
+		return wrong(v, "the host name '%s' has another meaning to "
+			     "dnsmasq (a keyword or a lease time): choose "
+			     "another", s);
+	return true;
+}
+
+static bool set_hostname(void *obj, const struct key *k, const struct item *v)
+{
+	if (!hostname_value(v))
+		return false;
+	*FIELD(char *, obj, k) = xstrdup(v->text);
+	return true;
+}
+
+static bool set_domain(void *obj, const struct key *k, const struct item *v)
+{
+	const char *s = v->text;
+
+	if (!name_ok(s, 253) || strchr(s, '_') || strstr(s, ".."))
+		return wrong(v, "'%s' can't be a domain name", s);
+	*FIELD(char *, obj, k) = xstrdup(s);
+	return true;
+}
+
+static bool set_lease_time(void *obj, const struct key *k,
+			   const struct item *v)
+{
+	uint32_t s;
+
+	if (!lease_parse(v->text, &s))
+		return wrong(v, "'%s' is no lease time: write 12h, 30m, "
+			     "3600 (at least two minutes), or infinite",
+			     v->text);
+	*FIELD(char *, obj, k) = xstrdup(v->text);
+	return true;
+}
+
+static bool ip_value(const struct item *v, struct cidr *out)
+{
+	if (!cidr_parse(v->text, true, out) || strchr(v->text, '/'))
+		return wrong(v, "'%s' is no IP address%s", v->text,
+			     strchr(v->text, '/') ? ": leave out the prefix "
+			     "length" : "");
+	if (ip_is_multicast(&out->ip) || ip_is_unspecified(&out->ip) ||
+	    ip_is_loopback(&out->ip))
+		return wrong(v, "%s can't be the address of a host", v->text);
+	return true;
+}
+
+static bool add_ip(void *obj, const struct key *k, const struct item *v)
+{
+	struct list *l = FIELD(struct list, obj, k);
+	struct cidr c;
+
+	if (!ip_value(v, &c))
+		return false;
+	for (size_t i = 0; i < l->n; i++)
+		if (ip_equal(&l->v[i].cidr.ip, &c.ip))
+			return wrong(v, "%s is named twice", v->text);
+	list_add(l, v->text, v->src)->cidr = c;
+	return true;
+}
+
+static bool add_address(void *obj, const struct key *k, const struct item *v)
+{
+	struct bridge *b = obj;
+	struct list *l = FIELD(struct list, obj, k);
+	struct cidr c;
+
+	if (streq(v->text, "dhcp")) {
+		b->address_dhcp = true;
+		return true;
+	}
+	if (!cidr_parse(v->text, false, &c))
+		return wrong(v, "'%s' is no address: write dhcp, or an "
+			     "address with its prefix length, as "
+			     "192.168.1.2/24", v->text);
+	if (ip_is_multicast(&c.ip) || ip_is_unspecified(&c.ip) ||
+	    ip_is_loopback(&c.ip) || !c.plen)
+		return wrong(v, "%s can't be the address of a host", v->text);
+	for (size_t i = 0; i < l->n; i++)
+		if (ip_equal(&l->v[i].cidr.ip, &c.ip))
+			return wrong(v, "%s is given twice", v->text);
+	list_add(l, v->text, v->src)->cidr = c;
+	return true;
+}
+
+/* "DEST via GATEWAY [metric N]", ip-route's words; DEST may be default. */
+static bool add_route(void *obj, const struct key *k, const struct item *v)
+{
+	_cleanup_free_ char *text = xstrdup(v->text);
+	char *save = NULL, *w[5] = { 0 };
+	struct cidr dst, gw;
+	unsigned long metric;
+	int n = 0;
+
+	for (char *p = strtok_r(text, " \t", &save); p && n < 5;
+	     p = strtok_r(NULL, " \t", &save))
+		w[n++] = p;
+	if ((n != 3 && n != 5) || !streq(w[1], "via") ||
+	    (n == 5 && (!streq(w[3], "metric") ||
+			!uint_parse(w[4], 0, 0xffffffff, &metric))) ||
+	    !cidr_parse(w[2], true, &gw) || strchr(w[2], '/'))
+		return wrong(v, "'%s' is no route: write \"DESTINATION via "
+			     "GATEWAY\" or \"... metric N\"", v->text);
+	if (streq(w[0], "default"))
+		dst = (struct cidr){ .ip.family = gw.ip.family };
+	else if (!cidr_parse(w[0], true, &dst))
+		return wrong(v, "'%s' is no destination: write default or a "
+			     "prefix, as 10.0.0.0/8", w[0]);
+	if (dst.ip.family != gw.ip.family)
+		return wrong(v, "destination and gateway are of two families");
+	list_add(FIELD(struct list, obj, k), v->text, v->src)->cidr = gw;
+	return true;
+}
+
+/* What may stand in a dhcp-option line: one line, no quote, no comment. */
+static bool add_option(void *obj, const struct key *k, const struct item *v)
+{
+	static const char ok[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789.:,/_-=[]";
+
+	if (!*v->text || v->text[strspn(v->text, ok)])
+		return wrong(v, "'%s' can't be a dhcp-option: use letters, "
+			     "digits and . : , / _ - = [ ]", v->text);
+	list_add(FIELD(struct list, obj, k), v->text, v->src);
+	return true;
+}
+
+static bool add_word(void *obj, const struct key *k, const struct item *v)
+{
+	if (!*v->text || strpbrk(v->text, " \t"))
+		return wrong(v, "'%s' is no value of '%s'", v->text, k->name);
+	list_add(FIELD(struct list, obj, k), v->text, v->src);
+	return true;
+}
+
+static bool add_forward(void *obj, const struct key *k, const struct item *v)
+{
+	/* [HOST-IP:]HOSTPORT:GUESTPORT[/tcp|/udp]; a v6 host in brackets */
+	static const char ok[] = "0123456789abcdefABCDEF.:[]/tcpudp-";
+	const char *colon = strrchr(v->text, ':');
+
+	if (!colon || v->text[strspn(v->text, ok)])
+		return wrong(v, "'%s' is no forward: write "
+			     "\"HOSTPORT:GUESTPORT\", with \"ADDRESS:\" before "
+			     "and \"/udp\" behind where wanted", v->text);
+	list_add(FIELD(struct list, obj, k), v->text, v->src);
+	return true;
+}
+
+static bool set_rate(void *obj, const struct key *k, const struct item *v)
+{
+	if (rate_parse(v->text, FIELD(uint64_t, obj, k)))
+		return true;
+	return wrong(v, "'%s' is no rate: write a number with bit, kbit, "
+		     "mbit or gbit, as 100mbit", v->text);
+}
+
+/* ---- the language ----------------------------------------------------- */
+
+#define B(f) offsetof(struct bridge, f)
+#define D(f) offsetof(struct bridge, dhcp.f)
+#define G(f) offsetof(struct guest, f)
+#define P(f) offsetof(struct port, f)
+#define ENUM(n) .names = (n), .max = N_ELEMENTS(n)
+
+static const struct key bridge_keys[BK_COUNT] = {
+	[BK_MODE] = { "mode", set_enum, B(mode), ENUM(mode_names) },
+	[BK_UPLINK] = { "uplink", set_ifname, B(uplink) },
+	[BK_PORTS] = { "ports", add_ifname, B(ports), .list = true },
+	[BK_ADDRESS] = { "address", add_address, B(address), .list = true },
+	[BK_GATEWAY] = { "gateway", add_ip, B(gateway), .list = true },
+	[BK_ROUTES] = { "routes", add_route, B(routes), .list = true },
+	[BK_MAC] = { "mac", set_bridge_mac, B(mac) },
+	[BK_MTU] = { "mtu", set_uint, B(mtu), .min = 68, .max = 65535 },
+	[BK_STP] = { "stp", set_bool, B(stp) },
+	[BK_FORWARD_DELAY] = { "forward_delay", set_time,
+			       B(forward_delay_cs), .max = 99999 },
+	[BK_HELLO_TIME] = { "hello_time", set_time, B(hello_time_cs),
+			    .min = 100, .max = 1000 },
+	[BK_MAX_AGE] = { "max_age", set_time, B(max_age_cs), .min = 600,
+			 .max = 4000 },
+	[BK_AGEING_TIME] = { "ageing_time", set_time, B(ageing_time_cs),
+			     .max = 100000000 },
+	[BK_PRIORITY] = { "priority", set_uint, B(priority), .max = 65535 },
+	[BK_NAT] = { "nat", set_bool, B(nat) },
+	[BK_FILTER] = { "filter", set_bool, B(filter) },
+	[BK_ISOLATE] = { "isolate", set_bool, B(isolate) },
+	[BK_FOREIGN_PORTS] = { "foreign_ports", set_enum, B(foreign_ports),
+			       ENUM(foreign_names) },
+	[BK_HOST] = { "host", set_enum, B(host), ENUM(host_names),
+		      .later = true },
+	[BK_PROBE] = { "probe", set_bool, B(probe), .later = true },
+	[BK_COEXIST] = { "coexist", add_word, B(coexist), .list = true,
+			 .later = true },
+};
+
+static const struct key dhcp_keys[DK_COUNT] = {
+	[DK_RANGE] = { "range", add_ip, D(range), .list = true },
+	[DK_LEASE_TIME] = { "lease_time", set_lease_time, D(lease_time) },
+	[DK_ROUTER] = { "router", add_ip, D(router), .list = true },
+	[DK_DNS] = { "dns", add_ip, D(dns), .list = true },
+	[DK_DOMAIN] = { "domain", set_domain, D(domain) },
+	[DK_OPTIONS] = { "options", add_option, D(options), .list = true },
+	[DK_SERVER] = { "server", set_enum, D(server), ENUM(server_names) },
+};
+
+static const struct key guest_keys[GK_COUNT] = {
+	[GK_BRIDGE] = { "bridge", set_ifname, G(bridge_name) },
+	[GK_TAP] = { "tap", set_tap, G(tap) },
+	[GK_MAC] = { "mac", set_guest_mac, G(mac) },
+	[GK_IP] = { "ip", add_ip, G(ip), .list = true },
+	[GK_HOSTNAME] = { "hostname", set_hostname, G(hostname) },
+	[GK_OWNER] = { "owner", set_account, G(owner) },
+	[GK_GROUP] = { "group", set_account, G(group) },
+	[GK_QUEUES] = { "queues", set_uint, G(queues), .min = 1, .max = 256 },
+	[GK_VNET_HDR] = { "vnet_hdr", set_bool, G(vnet_hdr) },
+	[GK_MODEL] = { "model", set_enum, G(model), ENUM(nic_names) },
+	[GK_FORWARD] = { "forward", add_forward, G(forward), .list = true,
+			 .later = true },
+	[GK_FILTER] = { "filter", set_bool, G(filter) },
+	[GK_ISOLATE] = { "isolate", set_bool, G(isolate) },
+	[GK_RATE_IN] = { "rate_in", set_rate, G(rate_in), .later = true },
+	[GK_RATE_OUT] = { "rate_out", set_rate, G(rate_out), .later = true },
+};
+
+static const struct key port_keys[PK_COUNT] = {
+	[PK_TYPE] = { "type", set_enum, P(type), ENUM(port_type_names) },
+	[PK_BRIDGE] = { "bridge", set_ifname, P(bridge_name) },
+	[PK_MAC] = { "mac", set_port_mac, P(mac) },
+	[PK_MTU] = { "mtu", set_uint, P(mtu), .min = 68, .max = 65535 },
+	[PK_OWNER] = { "owner", set_account, P(owner) },
+	[PK_GROUP] = { "group", set_account, P(group) },
+	[PK_QUEUES] = { "queues", set_uint, P(queues), .min = 1, .max = 256 },
+	[PK_VNET_HDR] = { "vnet_hdr", set_bool, P(vnet_hdr) },
+};
+
+static const struct table bridge_table = { "bridge", bridge_keys, BK_COUNT,
+					   B(at) };
+static const struct table dhcp_table = { "bridge/dhcp", dhcp_keys, DK_COUNT,
+					 D(at) };
+static const struct table guest_table = { "guest", guest_keys, GK_COUNT,
+					  G(at) };
+static const struct table port_table = { "interface", port_keys, PK_COUNT,
+					 P(at) };
+static const struct table *const tables[] = { &bridge_table, &dhcp_table,
+					      &guest_table, &port_table };
+
+static const struct key firewall_key = {
+	"firewall", set_enum, offsetof(struct model, firewall),
+	ENUM(firewall_names)
+};
+static const struct key interfaces_key = {
+	"interfaces", add_ifname, offsetof(struct model, interfaces),
+	.list = true
+};
+
+static const char *const flat_prefixes[] = { "bridge_", "brctl_", "config_",
+					     "routes_", "mac_", "tuntap_" };
+
+/* The interface a flat key speaks of, or NULL if it is none. */
+static const char *flat_ifname(const char *key)
+{
+	for (size_t i = 0; i < N_ELEMENTS(flat_prefixes); i++)
+		if (str_begins(key, flat_prefixes[i]) &&
+		    key[strlen(flat_prefixes[i])])
+			return key + strlen(flat_prefixes[i]);
+	return NULL;
+}
+
+/* ---- setting fields --------------------------------------------------- */
+
+/* Sets one key of an object from all its values. */
+static void set_key(const struct table *t, unsigned int key, void *obj,
+		    const struct item *v, size_t n, struct src place)
+{
+	const struct key *k = &t->keys[key];
+	struct src *at = (struct src *)((char *)obj + t->at) + key;
+
+	if (at->line) {
+		diag_error(place, NULL, "'%s' is set here and at %s:%d: keep "
+			   "one of the two", k->name, at->file, at->line);
+		return;
+	}
+	*at = place;
+	if (k->later) {
+		diag_error(place, k->name, "'%s' is not yet available in this "
+			   "version: take it out", k->name);
+		return;
+	}
+	if (!k->list && n != 1) {
+		diag_error(place, k->name, "'%s' takes one value, not %zu",
+			   k->name, n);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		k->set(obj, k, &v[i]);
+}
+
+/* ---- the pre-scan: unknown, repeated and misplaced keys ---------------- */
+
+struct conf {
+	struct model *m;
+	struct scan_item **seen;	/* of all files: only where */
+	size_t n_seen;
+	struct strmap index;	/* of seen, by seen_name() */
+	char **flat;		/* names of flat keys met so far */
+	size_t n_flat;
+	bool broken;		/* libconfuse gave up on a file */
+};
+
+static bool known_section(const char *type)
+{
+	return streq(type, "bridge") || streq(type, "guest") ||
+	       streq(type, "interface");
+}
+
+static const struct table *find_table(const char *section)
+{
+	for (size_t i = 0; i < N_ELEMENTS(tables); i++)
+		if (streq(tables[i]->section, section))
+			return tables[i];
+	return NULL;
+}
+
+static void complain_unknown(const struct scan_item *it,
+			     const char *const *words, size_t n)
+{
+	const char *near = str_nearest(it->key, words, n);
+	const char *kind = it->name ? "section" : "key";
+
+	if (near)
+		diag_error(it->src, it->key,
+			   "unknown %s '%s': did you mean '%s'?", kind,
+			   it->key, near);
+	else if (*it->section)
+		diag_error(it->src, it->key,
+			   "'%s' is no %s of a %s section", it->key, kind,
+			   it->section);
+	else
+		diag_error(it->src, it->key, "unknown %s '%s'", kind, it->key);
+}
+
+/* Is this item something the language knows, where it stands? */
+static bool item_known(const struct scan_item *it)
+{
+	static const char *const top[] = {
+		"firewall", "interfaces", "dhcp-host", "bridge", "guest",
+		"interface",
+	};
+	const struct table *t = find_table(it->section);
+	const char *words[32];
+	size_t n = 0;
+
+	if (!*it->section) {
+		if (it->name ? known_section(it->key)
+			     : (flat_ifname(it->key) ||
+				streq(it->key, "firewall") ||
+				streq(it->key, "interfaces") ||
+				streq(it->key, "dhcp-host")))
+			return true;
+		complain_unknown(it, top, N_ELEMENTS(top));
+		return false;
+	}
+	if (!t)
+		return true;	/* inside an unknown section: said already */
+	for (size_t i = 0; i < t->n; i++) {
+		if (!it->name && streq(it->key, t->keys[i].name))
+			return true;
+		words[n++] = t->keys[i].name;
+	}
+	if (t == &bridge_table) {
+		if (it->name && streq(it->key, "dhcp"))
+			return true;
+		if (it->name && streq(it->key, "overlay")) {
+			diag_error(it->src, it->key, "'overlay' is not yet "
+				   "available in this version: take it out");
+			return false;
+		}
+		words[n++] = "dhcp";
+	}
+	complain_unknown(it, words, n);
+	return false;
+}
+
+static bool title_ok(const struct scan_item *it)
+{
+	struct item v = { .src = it->src, .text = it->name };
+
+	if (!it->name)
+		return true;
+	if (*it->section) {
+		if (!*it->name)
+			return true;
+		diag_error(it->src, it->name, "a '%s' section takes no name",
+			   it->key);
+		return false;
+	}
+	if (!*it->name) {
+		diag_error(it->src, it->key, "this section needs a name: "
+			   "%s NAME { ... }", it->key);
+		return false;
+	}
+	if (!streq(it->key, "guest"))
+		return ifname_value(&v);
+	if (name_ok(it->name, 63))
+		return true;
+	return wrong(&v, "'%s' can't be a guest's name: use letters, digits, "
+		     "'.', '_' and '-', at most 63", it->name);
+}
+
+/* What makes two items the same one. */
+static char *seen_name(const struct scan_item *it)
+{
+	return xasprintf("%s\n%s\n%s\n%s", it->section, it->title, it->key,
+			 !it->name ? "=" : *it->section ? "" : it->name);
+}
+
+/* Where the same key or section was set before, in this or another file. */
+static const struct scan_item *find_seen(const struct conf *c,
+					 const struct scan_item *it)
+{
+	_cleanup_free_ char *name = seen_name(it);
+
+	return strmap_get(&c->index, name);
+}
+
+static void remember(struct conf *c, const struct scan_item *it)
+{
+	_cleanup_free_ char *name = seen_name(it);
+	struct scan_item *copy = xcalloc(1, sizeof(*copy));
+
+	copy->src = it->src;
+	ARRAY_GROW(c->seen, c->n_seen);
+	c->seen[c->n_seen++] = copy;
+	strmap_put(&c->index, name, copy);
+	if (!*it->section && !it->name && flat_ifname(it->key)) {
+		ARRAY_GROW(c->flat, c->n_flat);
+		c->flat[c->n_flat++] = xstrdup(it->key);
+	}
+}
+
+/* Reports what is unknown or repeated, and blanks it, so that libconfuse
+ * can go on to the next mistake. */
+static void prescan(struct conf *c, struct scrubbed *s)
+{
+	size_t blank_end = 0;
+
+	for (size_t i = 0; i < s->n_items; i++) {
+		const struct scan_item *it = &s->items[i];
+		const struct scan_item *old;
+
+		if (it->beg < blank_end)
+			continue;
+		if (!item_known(it) || !title_ok(it)) {
+			scrub_blank(s, it);
+			blank_end = it->end;
+			continue;
+		}
+		old = find_seen(c, it);
+		if (!old) {
+			remember(c, it);
+		} else if (!it->append) {
+			diag_error(it->src, it->name && *it->name ? it->name :
+				   it->key, "%s '%s' is given here and at "
+				   "%s:%d: keep one of the two",
+				   it->name ? "section" : "key",
+				   it->name && *it->name ? it->name : it->key,
+				   old->src.file, old->src.line);
+			scrub_blank(s, it);
+			blank_end = it->end;
+		}
+	}
+}
+
+/* ---- libconfuse ------------------------------------------------------- */
+
+static const char *current_file;	/* the lexer is global, so is this */
+
+static int value_cb(cfg_t *cfg, cfg_opt_t *opt, const char *value,
+		    void *result)
+{
+	struct item *v = xcalloc(1, sizeof(*v));
+
+	(void)opt;
+	v->src = (struct src){ current_file, cfg->line };
+	v->text = xstrdup(value);
+	*(void **)result = v;
+	return 0;
+}
+
+static void value_free(void *p)
+{
+	struct item *v = p;
+
+	if (v)
+		free(v->text);
+	free(v);
+}
+
+static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+
+	buf_vprintf(&b, fmt, ap);
+	diag_error((struct src){ current_file, cfg->line }, NULL,
+		   "syntax: %s", buf_str(&b));
+}
+
+static cfg_opt_t value_opt(const char *name)
+{
+	cfg_opt_t o = CFG_PTR_LIST_CB("", 0, CFGF_NODEFAULT, value_cb,
+				      value_free);
+
+	o.name = name;
+	return o;
+}
+
+/* The options of one section; terminated, owned by the caller. */
+static cfg_opt_t *table_opts(const struct table *t, cfg_opt_t *sub)
+{
+	static const cfg_opt_t end = CFG_END();
+	cfg_opt_t *o = xcalloc(t->n + 2, sizeof(*o));
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n; i++)
+		o[n++] = value_opt(t->keys[i].name);
+	if (sub) {
+		cfg_opt_t dhcp = CFG_SEC("dhcp", sub, CFGF_NONE);
+
+		o[n++] = dhcp;
+	}
+	o[n] = end;
+	return o;
+}
+
+static cfg_t *make_parser(const struct conf *c)
+{
+	enum { SEC = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES };
+	_cleanup_free_ cfg_opt_t *dhcp = table_opts(&dhcp_table, NULL);
+	_cleanup_free_ cfg_opt_t *bridge = table_opts(&bridge_table, dhcp);
+	_cleanup_free_ cfg_opt_t *guest = table_opts(&guest_table, NULL);
+	_cleanup_free_ cfg_opt_t *port = table_opts(&port_table, NULL);
+	_cleanup_free_ cfg_opt_t *root = xcalloc(c->n_flat + 7, sizeof(*root));
+	cfg_opt_t sections[] = { CFG_SEC("bridge", bridge, SEC),
+				 CFG_SEC("guest", guest, SEC),
+				 CFG_SEC("interface", port, SEC), CFG_END() };
+	size_t n = 0;
+	cfg_t *cfg;
+
+	root[n++] = value_opt("firewall");
+	root[n++] = value_opt("interfaces");
+	root[n++] = value_opt("dhcp-host");
+	for (size_t i = 0; i < c->n_flat; i++)
+		root[n++] = value_opt(c->flat[i]);
+	for (size_t i = 0; i < N_ELEMENTS(sections); i++)
+		root[n++] = sections[i];
+	cfg = cfg_init(root, CFGF_NONE);	/* copies the tables */
+	if (cfg)
+		cfg_set_error_function(cfg, on_error);
+	return cfg;
+}
+
+static bool parse_buffer(cfg_t *cfg, const struct scrubbed *s)
+{
+	_cleanup_file_ FILE *f = NULL;
+
+	if (!s->len || strspn(s->text, " \t\n") == s->len)
+		return true;	/* fmemopen dislikes nothing */
+	f = fmemopen(s->text, s->len, "r");
+	if (!f)
+		return false;
+	free(cfg->filename);
+	cfg->filename = strdup(s->file);
+	current_file = s->file;
+	return cfg_parse_fp(cfg, f) == CFG_SUCCESS;
+}
+
+/* ---- from libconfuse's tree to the model ------------------------------- */
+
+/* All values of an option, borrowed from it; *n is 0 if it is not set. */
+static struct item *opt_values(cfg_t *sec, const char *name, size_t *n)
+{
+	cfg_opt_t *opt = cfg_getopt(sec, name);
+	struct item *v;
+
+	*n = opt ? cfg_opt_size(opt) : 0;
+	v = xcalloc(*n, sizeof(*v));
+	for (size_t i = 0; i < *n; i++)
+		v[i] = *(struct item *)cfg_opt_getnptr(opt, i);
+	return v;
+}
+
+static const struct scan_item *seen_key(const struct conf *c,
+					const char *section, const char *title,
+					const char *key)
+{
+	struct scan_item want = { .section = (char *)section,
+				  .title = (char *)title, .key = (char *)key };
+
+	return find_seen(c, &want);
+}
+
+static struct src seen_section(const struct conf *c, const char *section,
+			       const char *title, const char *type,
+			       const char *name, bool *found)
+{
+	struct scan_item want = { .section = (char *)section,
+				  .title = (char *)title, .key = (char *)type,
+				  .name = (char *)name };
+	const struct scan_item *it = find_seen(c, &want);
+
+	if (found)
+		*found = it;
+	return it ? it->src : (struct src){ 0 };
+}
+
+static void load_keys(struct conf *c, const struct table *t, cfg_t *sec,
+		      const char *title, void *obj)
+{
+	for (unsigned int i = 0; i < t->n; i++) {
+		size_t n;
+		_cleanup_free_ struct item *v =
+			opt_values(sec, t->keys[i].name, &n);
+		const struct scan_item *it;
+
+		/* an empty list is set too: ports = {} */
+		cfg_opt_t *opt = cfg_getopt(sec, t->keys[i].name);
+
+		if (!n && !(opt && (opt->flags & CFGF_MODIFIED)))
+			continue;
+		it = seen_key(c, t->section, title, t->keys[i].name);
+		set_key(t, i, obj, v, n,
+			n ? v[0].src : it ? it->src : (struct src){ 0 });
+	}
+}
+
+static void load_bridge(struct conf *c, cfg_t *sec)
+{
+	const char *name = cfg_title(sec);
+	struct bridge *b;
+
+	b = model_add_bridge(c->m, name,
+			     seen_section(c, "", "", "bridge", name, NULL));
+	load_keys(c, &bridge_table, sec, name, b);
+	b->dhcp.src = seen_section(c, "bridge", name, "dhcp", "",
+				   &b->dhcp.present);
+	if (b->dhcp.present)
+		load_keys(c, &dhcp_table, cfg_getsec(sec, "dhcp"), name, b);
+}
+
+static void load_guest(struct conf *c, cfg_t *sec)
+{
+	const char *name = cfg_title(sec);
+	struct guest *g;
+
+	g = model_add_guest(c->m, name,
+			    seen_section(c, "", "", "guest", name, NULL));
+	load_keys(c, &guest_table, sec, name, g);
+}
+
+static void load_port(struct conf *c, cfg_t *sec)
+{
+	const char *name = cfg_title(sec);
+	struct port *p;
+
+	p = model_add_port(c->m, name,
+			   seen_section(c, "", "", "interface", name, NULL));
+	p->declared = true;
+	load_keys(c, &port_table, sec, name, p);
+}
+
+/* ---- the flat keys ---------------------------------------------------- */
+
+/* The words of all values: "a b" is { a, b }. Texts are owned by *out. */
+static void split_words(const struct item *v, size_t n, struct list *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *text = xstrdup(v[i].text);
+		char *save = NULL;
+
+		for (char *w = strtok_r(text, " \t", &save); w;
+		     w = strtok_r(NULL, " \t", &save))
+			list_add(out, w, v[i].src);
+	}
+}
+
+static struct bridge *flat_bridge(struct conf *c, const char *name,
+				  struct src src)
+{
+	struct bridge *b = model_bridge(c->m, name);
+
+	return b ? b : model_add_bridge(c->m, name, src);
+}
+
+static struct port *flat_port(struct conf *c, const char *name,
+			      struct src src)
+{
+	struct port *p = model_port(c->m, name);
+
+	return p ? p : model_add_port(c->m, name, src);
+}
+
+static void flat_set_bridge(struct conf *c, const char *name,
+			    enum bridge_key key, const struct list *w,
+			    struct src src)
+{
+	set_key(&bridge_table, key, flat_bridge(c, name, src), w->v, w->n,
+		src);
+}
+
+/* brctl's commands, in seconds: "setfd 0 stp on sethello 1". */
+static void flat_brctl(struct conf *c, const char *name, const struct list *w,
+		       struct src src)
+{
+	static const struct {
+		const char *word;
+		enum bridge_key key;
+	} commands[] = {
+		{ "setfd", BK_FORWARD_DELAY }, { "sethello", BK_HELLO_TIME },
+		{ "setmaxage", BK_MAX_AGE }, { "setageing", BK_AGEING_TIME },
+		{ "setbridgeprio", BK_PRIORITY }, { "stp", BK_STP },
+	};
+
+	flat_bridge(c, name, src);
+	for (size_t i = 0; i < w->n; i++) {
+		size_t k = 0;
+
+		while (k < N_ELEMENTS(commands) &&
+		       !streq(w->v[i].text, commands[k].word))
+			k++;
+		if (k == N_ELEMENTS(commands)) {
+			diag_error(w->v[i].src, w->v[i].text, "'%s' is no "
+				   "brctl command known here: use setfd, "
+				   "sethello, setmaxage, setageing, "
+				   "setbridgeprio or stp", w->v[i].text);
+			return;
+		}
+		if (++i == w->n) {
+			diag_error(w->v[i - 1].src, w->v[i - 1].text,
+				   "brctl's '%s' needs a value",
+				   w->v[i - 1].text);
+			return;
+		}
+		set_key(&bridge_table, commands[k].key,
+			flat_bridge(c, name, src), &w->v[i], 1, w->v[i].src);
+	}
+}
+
+/* netifrc's config_X: addresses, "A netmask M", "brd +", null. */
+static void flat_config(struct conf *c, const char *name, struct list *w,
+			struct src src)
+{
+	struct list out = { 0 };
+
+	if (w->n == 1 && (streq(w->v[0].text, "null") ||
+			  streq(w->v[0].text, "noop")))
+		return;
+	if (!model_bridge(c->m, name)) {
+		diag_error(src, NULL, "'%s' is no bridge: only config_%s = "
+			   "\"null\" is possible for a port", name, name);
+		return;
+	}
+	for (size_t i = 0; i < w->n; i++) {
+		const char *t = w->v[i].text;
+		unsigned int plen;
+
+		if (streq(t, "netmask") && i + 1 < w->n && out.n) {
+			struct item *a = &out.v[out.n - 1];
+			char *text;
+
+			if (!netmask_parse(w->v[++i].text, &plen)) {
+				diag_error(w->v[i].src, w->v[i].text,
+					   "'%s' is no netmask",
+					   w->v[i].text);
+				continue;
+			}
+			text = xasprintf("%s/%u", a->text, plen);
+			free(a->text);
+			a->text = text;
+		} else if ((streq(t, "brd") || streq(t, "broadcast")) &&
+			   i + 1 < w->n) {
+			i++;	/* the kernel computes it */
+		} else {
+			list_add(&out, t, w->v[i].src);
+		}
+	}
+	flat_set_bridge(c, name, BK_ADDRESS, &out, src);
+	list_free(&out);
+}
+
+/* netifrc's routes_X, one route a value; default routes are gateways. */
+static void flat_routes(struct conf *c, const char *name,
+			const struct item *v, size_t n, struct src src)
+{
+	struct list gateways = { 0 }, routes = { 0 };
+
+	if (!model_bridge(c->m, name)) {
+		diag_error(src, NULL, "'%s' is no bridge: routes of other "
+			   "interfaces stay in /etc/conf.d/net", name);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct list w = { 0 };
+
+		split_words(&v[i], 1, &w);
+		if (w.n == 3 && streq(w.v[0].text, "default") &&
+		    streq(w.v[1].text, "via"))
+			list_add(&gateways, w.v[2].text, v[i].src);
+		else
+			list_add(&routes, v[i].text, v[i].src);
+		list_free(&w);
+	}
+	if (gateways.n)
+		flat_set_bridge(c, name, BK_GATEWAY, &gateways, src);
+	if (routes.n)
+		flat_set_bridge(c, name, BK_ROUTES, &routes, src);
+	list_free(&gateways);
+	list_free(&routes);
+}
+
+static void flat_mac(struct conf *c, const char *name, const struct list *w,
+		     struct src src)
+{
+	if (model_bridge(c->m, name))
+		set_key(&bridge_table, BK_MAC, model_bridge(c->m, name),
+			w->v, w->n, src);
+	else
+		set_key(&port_table, PK_MAC, flat_port(c, name, src), w->v,
+			w->n, src);
+}
+
+static void flat_tuntap(struct conf *c, const char *name,
+			const struct list *w, struct src src)
+{
+	if (w->n == 1 && streq(w->v[0].text, "tun")) {
+		diag_error(src, "tun", "a tun device carries no Ethernet "
+			   "frames and can't join a bridge: use \"tap\"");
+		return;
+	}
+	set_key(&port_table, PK_TYPE, flat_port(c, name, src), w->v, w->n,
+		src);
+}
+
+/* One dnsmasq dhcp-host: a MAC, addresses, a name, in any order. */
+static void flat_dhcp_host(struct conf *c, const struct item *v)
+{
+	_cleanup_free_ char *text = xstrdup(v->text);
+	struct list macs = { 0 }, ips = { 0 }, names = { 0 };
+	struct cidr addr;
+	struct mac mac;
+	char *save = NULL;
+	struct guest *g;
+
+	for (char *w = strtok_r(text, ",", &save); w;
+	     w = strtok_r(NULL, ",", &save)) {
+		size_t len;
+
+		w += strspn(w, " \t");
+		len = strcspn(w, " \t");
+		w[len] = '\0';
+		if (*w == '[' && w[len - 1] == ']') {
+			w[len - 1] = '\0';
+			w++;
+		}
+		if (mac_parse(w, &mac))
+			list_add(&macs, w, v->src);
+		else if (cidr_parse(w, true, &addr))
+			list_add(&ips, w, v->src);
+		else
+			list_add(&names, w, v->src);
+	}
+	if (macs.n != 1 || names.n > 1) {
+		wrong(v, "'%s' is no reservation: write "
+		      "\"MAC,ADDRESS,NAME\"", v->text);
+	} else if (!names.n || hostname_value(&names.v[0])) {
+		_cleanup_free_ char *name = NULL;
+
+		if (names.n) {
+			name = xstrdup(names.v[0].text);
+		} else {
+			name = xasprintf("mac-%s", macs.v[0].text);
+			for (char *p = name + 4; *p; p++)
+				*p = *p == ':' ? '-' : *p;
+		}
+		g = model_guest(c->m, name);
+		if (!g) {
+			g = model_add_guest(c->m, name, v->src);
+			g->reserved = true;
+		}
+		set_key(&guest_table, GK_MAC, g, macs.v, 1, v->src);
+		if (ips.n)
+			set_key(&guest_table, GK_IP, g, ips.v, ips.n, v->src);
+	}
+	list_free(&macs);
+	list_free(&ips);
+	list_free(&names);
+}
+
+/* What makes bridges first, then what speaks of interfaces. */
+static void load_flat_key(struct conf *c, cfg_t *cfg, const char *key,
+			  bool makes_bridges)
+{
+	const char *name = flat_ifname(key);
+	const struct scan_item *it = seen_key(c, "", "", key);
+	struct item named = { .text = (char *)name };
+	struct list w = { 0 };
+	size_t n;
+	_cleanup_free_ struct item *v = opt_values(cfg, key, &n);
+	struct src src = n ? v[0].src : it ? it->src : (struct src){ 0 };
+
+	if ((str_begins(key, "bridge_") || str_begins(key, "brctl_")) !=
+	    makes_bridges)
+		return;
+	named.src = src;
+	if (!ifname_value(&named))
+		return;
+	split_words(v, n, &w);
+	if (str_begins(key, "bridge_"))
+		flat_set_bridge(c, name, BK_PORTS, &w, src);
+	else if (str_begins(key, "brctl_"))
+		flat_brctl(c, name, &w, src);
+	else if (str_begins(key, "config_"))
+		flat_config(c, name, &w, src);
+	else if (str_begins(key, "routes_"))
+		flat_routes(c, name, v, n, src);
+	else if (str_begins(key, "mac_"))
+		flat_mac(c, name, &w, src);
+	else
+		flat_tuntap(c, name, &w, src);
+	list_free(&w);
+}
+
+static void load_top(struct conf *c, cfg_t *cfg)
+{
+	struct list w = { 0 };
+	size_t n;
+	_cleanup_free_ struct item *fw = opt_values(cfg, "firewall", &n);
+
+	if (n == 1) {
+		c->m->firewall_at = fw[0].src;
+		set_enum(c->m, &firewall_key, &fw[0]);
+	} else if (n) {
+		diag_error(fw[0].src, NULL, "'firewall' takes one value");
+	}
+	_cleanup_free_ struct item *ifs = opt_values(cfg, "interfaces", &n);
+
+	split_words(ifs, n, &w);
+	for (size_t i = 0; i < w.n; i++)
+		add_ifname(c->m, &interfaces_key, &w.v[i]);
+	list_free(&w);
+}
+
+static void load_model(struct conf *c, cfg_t *cfg)
+{
+	size_t n;
+
+	for (unsigned int i = 0; i < cfg_size(cfg, "bridge"); i++)
+		load_bridge(c, cfg_getnsec(cfg, "bridge", i));
+	for (unsigned int i = 0; i < cfg_size(cfg, "guest"); i++)
+		load_guest(c, cfg_getnsec(cfg, "guest", i));
+	for (unsigned int i = 0; i < cfg_size(cfg, "interface"); i++)
+		load_port(c, cfg_getnsec(cfg, "interface", i));
+	load_top(c, cfg);
+	for (size_t i = 0; i < c->n_flat; i++)
+		load_flat_key(c, cfg, c->flat[i], true);
+	for (size_t i = 0; i < c->n_flat; i++)
+		load_flat_key(c, cfg, c->flat[i], false);
+	_cleanup_free_ struct item *hosts = opt_values(cfg, "dhcp-host", &n);
+
+	for (size_t i = 0; i < n; i++)
+		flat_dhcp_host(c, &hosts[i]);
+}
+
+/* ---- files ------------------------------------------------------------ */
+
+static int conf_file(const struct dirent *e)
+{
+	size_t len = strlen(e->d_name);
+
+	return e->d_name[0] != '.' && len > 5 &&
+	       streq(e->d_name + len - 5, ".conf");
+}
+
+/* The main file, then the drop-ins in name order (bytes, as LC_ALL=C). */
+static void list_files(const char *path, const char *dropins,
+		       struct list *out)
+{
+	struct src none = { 0 };
+	struct dirent **found = NULL;
+	int n = dropins ? scandir(dropins, &found, conf_file, alphasort) : 0;
+
+	list_add(out, path, none);
+	if (n < 0 && errno != ENOENT)
+		diag_error((struct src){ .file = diag_source(dropins, "", 0) },
+			   NULL, "can't be read: %s", strerror(errno));
+	for (int i = 0; i < n; i++) {
+		_cleanup_free_ char *p = xasprintf("%s/%s", dropins,
+						   found[i]->d_name);
+		list_add(out, p, none);
+		free(found[i]);
+	}
+	free(found);
+}
+
+struct model *conf_load(const char *path, const char *dropins_dir)
+{
+	struct conf c = { 0 };
+	struct list files = { 0 };
+	struct scrubbed *s;
+	size_t n = 0;
+	cfg_t *cfg;
+
+	list_files(path, dropins_dir, &files);
+	s = xcalloc(files.n, sizeof(*s));
+	for (size_t i = 0; i < files.n; i++) {
+		if (!scrub_file(files.v[i].text, &s[n])) {
+			c.broken = true;
+			continue;
+		}
+		prescan(&c, &s[n++]);
+	}
+	c.m = model_new();
+	c.m->file = xstrdup(path);
+	cfg = make_parser(&c);
+	for (size_t i = 0; cfg && i < n; i++)
+		if (!parse_buffer(cfg, &s[i]))
+			c.broken = true;
+	if (cfg)
+		load_model(&c, cfg);
+	if (cfg)
+		cfg_free(cfg);
+	for (size_t i = 0; i < n; i++)
+		scrub_free(&s[i]);
+	free(s);
+	for (size_t i = 0; i < c.n_seen; i++)
+		free(c.seen[i]);
+	free(c.seen);
+	strmap_free(&c.index);
+	for (size_t i = 0; i < c.n_flat; i++)
+		free(c.flat[i]);
+	free(c.flat);
+	list_free(&files);
+	if (c.broken || !cfg) {
+		model_free(c.m);
+		return NULL;
+	}
+	return c.m;
+}

@@ -1,0 +1,90 @@
+/* The kernel state we care about, as plain structs. nldump.c fills it from
+ * netlink, tests from a text. Pure. */
+#ifndef NETBR_KSTATE_H
+#define NETBR_KSTATE_H
+
+#include "addr.h"
+#include "util.h"
+
+#define KFOREVER UINT32_MAX
+
+struct kbridge {
+	uint32_t forward_delay, hello_time, max_age, ageing_time; /* cs */
+	uint16_t priority;
+	bool stp, snooping;
+};
+
+struct ktun {
+	bool is_tap, persist, vnet_hdr, multi_queue;
+	uint32_t owner, group;	/* KFOREVER: not set */
+};
+
+struct klink {
+	int index, master;	/* master 0: none */
+	char name[IFNAMSIZ];
+	char kind[16];		/* "bridge", "tun", "veth", "" */
+	bool ethernet;
+	struct mac mac;
+	uint32_t mtu, flags, group;	/* flags: IFF_UP, IFF_LOWER_UP... */
+	char *alias;		/* never NULL */
+	bool wireless;
+	bool disable_ipv6;
+	bool isolated;		/* as a bridge port */
+	uint8_t port_state;	/* BR_STATE_* as a bridge port */
+	struct kbridge br;	/* kind "bridge" */
+	struct ktun tun;	/* kind "tun" */
+	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets, rx_dropped,
+		tx_dropped;
+};
+
+/* raw is the netlink payload (ifaddrmsg resp. rtmsg and attributes), for
+ * putting it back just as it was. */
+struct kaddr {
+	int index;
+	struct cidr c;
+	uint32_t flags, valid, preferred;
+	uint8_t scope;
+	char label[IFNAMSIZ];
+	uint8_t *raw;
+	size_t raw_len;
+};
+
+struct kroute {
+	int oif;
+	int family;
+	uint32_t table, metric, expires;	/* expires in s, 0 = never */
+	uint8_t protocol, type, scope;
+	struct cidr dst;		/* plen 0: default */
+	struct ip gw, prefsrc;		/* family 0: none */
+	bool multipath;
+	uint8_t *raw;
+	size_t raw_len;
+};
+
+struct kstate {
+	struct klink *links;
+	size_t n_links;
+	struct kaddr *addrs;
+	size_t n_addrs;
+	struct kroute *routes;
+	size_t n_routes;
+	struct strmap by_name;	/* link name -> index into links, + 1 */
+};
+
+void kstate_free(struct kstate *k);
+/* Look-ups; NULL if there is none. */
+const struct klink *kstate_link(const struct kstate *k, const char *name);
+const struct klink *kstate_link_index(const struct kstate *k, int index);
+const struct kaddr *kstate_addr(const struct kstate *k, int index,
+				const struct ip *ip);
+/* Adds a copy; used by the dump and by tests. Returns the new one. */
+struct klink *kstate_add_link(struct kstate *k, const struct klink *l);
+struct kaddr *kstate_add_addr(struct kstate *k, const struct kaddr *a);
+struct kroute *kstate_add_route(struct kstate *k, const struct kroute *r);
+
+/* Did netbr make this link (its alias says so)? */
+bool klink_is_ours(const struct klink *l);
+/* The bridge named in our alias "netbr BRIDGE ...", "" if it is not ours. */
+char *klink_alias_bridge(const struct klink *l, char out[IFNAMSIZ]);
+
+#endif

@@ -1,0 +1,226 @@
+#include "model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+const char *const mode_names[MODE_COUNT] = {
+	[MODE_AUTO] = "auto", [MODE_BRIDGED] = "bridged",
+	[MODE_ROUTED] = "routed", [MODE_ISOLATED] = "isolated",
+	[MODE_WDS] = "wds", [MODE_MACNAT] = "macnat",
+	[MODE_PROXYARP] = "proxyarp",
+};
+const char *const firewall_names[FW_COUNT] = {
+	"auto", "nftables", "iptables", "none"
+};
+const char *const foreign_names[2] = { "keep", "remove" };
+const char *const server_names[3] = { "own", "system", "none" };
+const char *const host_names[2] = { "bridge", "uplink" };
+const char *const nic_names[2] = { "e1000", "virtio-net-pci" };
+const char *const port_type_names[2] = { "tap", "existing" };
+
+struct item *list_add(struct list *l, const char *text, struct src src)
+{
+	struct item *it;
+
+	ARRAY_GROW(l->v, l->n);
+	it = &l->v[l->n++];
+	*it = (struct item){ .src = src, .text = xstrdup(text) };
+	return it;
+}
+
+void list_free(struct list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->v[i].text);
+	free(l->v);
+	*l = (struct list){ 0 };
+}
+
+bool list_has(const struct list *l, const char *text)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (streq(l->v[i].text, text))
+			return true;
+	return false;
+}
+
+struct model *model_new(void)
+{
+	return xcalloc(1, sizeof(struct model));
+}
+
+static void bridge_free(struct bridge *b)
+{
+	struct list *lists[] = { &b->ports, &b->address, &b->gateway,
+				 &b->routes, &b->coexist, &b->dhcp.range,
+				 &b->dhcp.router, &b->dhcp.dns,
+				 &b->dhcp.options };
+
+	for (size_t i = 0; i < N_ELEMENTS(lists); i++)
+		list_free(lists[i]);
+	free(b->uplink);
+	free(b->dhcp.ranges);
+	free(b->dhcp.lease_time);
+	free(b->dhcp.domain);
+	free(b);
+}
+
+static void guest_free(struct guest *g)
+{
+	free(g->name);
+	free(g->bridge_name);
+	free(g->tap);
+	free(g->hostname);
+	free(g->owner);
+	free(g->group);
+	list_free(&g->ip);
+	list_free(&g->forward);
+	free(g);
+}
+
+static void port_free(struct port *p)
+{
+	free(p->name);
+	free(p->bridge_name);
+	free(p->owner);
+	free(p->group);
+	free(p);
+}
+
+void model_free(struct model *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->n_bridges; i++)
+		bridge_free(m->bridges[i]);
+	for (size_t i = 0; i < m->n_guests; i++)
+		guest_free(m->guests[i]);
+	for (size_t i = 0; i < m->n_ports; i++)
+		port_free(m->ports[i]);
+	strmap_free(&m->by_name);
+	free(m->bridges);
+	free(m->guests);
+	free(m->ports);
+	list_free(&m->interfaces);
+	free(m->file);
+	free(m);
+}
+
+static void *index_name(struct model *m, char kind, const char *name,
+			void *object)
+{
+	_cleanup_free_ char *key = xasprintf("%c:%s", kind, name);
+
+	return strmap_put(&m->by_name, key, object);
+}
+
+static void *find_name(const struct model *m, char kind, const char *name)
+{
+	_cleanup_free_ char *key = xasprintf("%c:%s", kind, name);
+
+	return strmap_get(&m->by_name, key);
+}
+
+struct bridge *model_add_bridge(struct model *m, const char *name,
+				struct src src)
+{
+	struct bridge *b = xcalloc(1, sizeof(*b));
+
+	str_put(b->name, sizeof(b->name), name);
+	b->src = src;
+	ARRAY_GROW(m->bridges, m->n_bridges);
+	m->bridges[m->n_bridges++] = b;
+	index_name(m, 'b', name, b);
+	return b;
+}
+
+struct guest *model_add_guest(struct model *m, const char *name,
+			      struct src src)
+{
+	struct guest *g = xcalloc(1, sizeof(*g));
+
+	g->name = xstrdup(name);
+	g->src = src;
+	ARRAY_GROW(m->guests, m->n_guests);
+	m->guests[m->n_guests++] = g;
+	index_name(m, 'g', name, g);
+	return g;
+}
+
+struct port *model_add_port(struct model *m, const char *name, struct src src)
+{
+	struct port *p = xcalloc(1, sizeof(*p));
+
+	p->name = xstrdup(name);
+	p->src = src;
+	ARRAY_GROW(m->ports, m->n_ports);
+	m->ports[m->n_ports++] = p;
+	index_name(m, 'p', name, p);
+	return p;
+}
+
+struct bridge *model_bridge(const struct model *m, const char *name)
+{
+	return find_name(m, 'b', name);
+}
+
+struct guest *model_guest(const struct model *m, const char *name)
+{
+	return find_name(m, 'g', name);
+}
+
+struct port *model_port(const struct model *m, const char *name)
+{
+	return find_name(m, 'p', name);
+}
+
+const struct cidr *bridge_address(const struct bridge *b, int family)
+{
+	for (size_t i = 0; i < b->address.n; i++)
+		if (b->address.v[i].cidr.ip.family == family)
+			return &b->address.v[i].cidr;
+	return NULL;
+}
+
+const struct ip *guest_ip(const struct guest *g, int family)
+{
+	for (size_t i = 0; i < g->ip.n; i++)
+		if (g->ip.v[i].cidr.ip.family == family)
+			return &g->ip.v[i].cidr.ip;
+	return NULL;
+}
+
+enum mode bridge_mode(const struct bridge *b)
+{
+	if (b->mode != MODE_AUTO)
+		return b->mode;
+	if (b->uplink)
+		return MODE_BRIDGED;
+	return b->address.n || b->address_dhcp ? MODE_ROUTED : MODE_ISOLATED;
+}
+
+bool bridge_routes(const struct bridge *b)
+{
+	return bridge_mode(b) == MODE_ROUTED;
+}
+
+struct mac bridge_stable_mac(const struct bridge *b, const char *seed)
+{
+	_cleanup_free_ char *text = xasprintf("%s/%s", seed, b->name);
+
+	return mac_from_text(0x52, text);
+}
+
+struct mac port_default_mac(const struct port *p)
+{
+	struct mac m;
+
+	if (p->guest && p->guest->has_mac) {
+		m = p->guest->mac;
+		/* a guest that is itself fe:... must still differ */
+		m.b[0] = m.b[0] == 0xfe ? 0xfa : 0xfe;
+		return m;
+	}
+	return mac_from_text(0xfe, p->name);
+}

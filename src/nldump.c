@@ -1,0 +1,304 @@
+#include "nldump.h"
+
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/if_arp.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/ipv6.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* linux/if_link.h, since 4.16; not in all installed headers */
+enum { TUN_OWNER = 1, TUN_GROUP, TUN_TYPE, TUN_PI, TUN_VNET_HDR, TUN_PERSIST,
+       TUN_MULTI_QUEUE, TUN_MAX = 16 };
+#define TUN_TYPE_TAP 2
+
+static uint32_t get_u32(struct nlattr *a, uint32_t otherwise)
+{
+	return a && nla_len(a) >= 4 ? nla_get_u32(a) : otherwise;
+}
+
+static bool get_bool(struct nlattr *a)
+{
+	if (!a || nla_len(a) < 1)
+		return false;
+	return nla_len(a) >= 4 ? nla_get_u32(a) : nla_get_u8(a);
+}
+
+static void parse_bridge(struct klink *l, struct nlattr *data)
+{
+	struct nlattr *a[IFLA_BR_MAX + 1];
+
+	if (nla_parse_nested(a, IFLA_BR_MAX, data, NULL) < 0)
+		return;
+	l->br = (struct kbridge){
+		.forward_delay = get_u32(a[IFLA_BR_FORWARD_DELAY], 0),
+		.hello_time = get_u32(a[IFLA_BR_HELLO_TIME], 0),
+		.max_age = get_u32(a[IFLA_BR_MAX_AGE], 0),
+		.ageing_time = get_u32(a[IFLA_BR_AGEING_TIME], 0),
+		.stp = get_u32(a[IFLA_BR_STP_STATE], 0),
+		.snooping = get_bool(a[IFLA_BR_MCAST_SNOOPING]),
+	};
+	if (a[IFLA_BR_PRIORITY])
+		l->br.priority = nla_get_u16(a[IFLA_BR_PRIORITY]);
+}
+
+static void parse_tun(struct klink *l, struct nlattr *data)
+{
+	struct nlattr *a[TUN_MAX + 1];
+
+	if (nla_parse_nested(a, TUN_MAX, data, NULL) < 0)
+		return;
+	l->tun = (struct ktun){
+		.is_tap = a[TUN_TYPE] && nla_get_u8(a[TUN_TYPE]) ==
+			  TUN_TYPE_TAP,
+		.persist = get_bool(a[TUN_PERSIST]),
+		.vnet_hdr = get_bool(a[TUN_VNET_HDR]),
+		.multi_queue = get_bool(a[TUN_MULTI_QUEUE]),
+		.owner = get_u32(a[TUN_OWNER], KFOREVER),
+		.group = get_u32(a[TUN_GROUP], KFOREVER),
+	};
+}
+
+static void parse_port(struct klink *l, struct nlattr *data)
+{
+	struct nlattr *a[IFLA_BRPORT_MAX + 1];
+
+	if (nla_parse_nested(a, IFLA_BRPORT_MAX, data, NULL) < 0)
+		return;
+	l->isolated = get_bool(a[IFLA_BRPORT_ISOLATED]);
+	l->port_state = a[IFLA_BRPORT_STATE] ?
+			nla_get_u8(a[IFLA_BRPORT_STATE]) : 0;
+}
+
+static void parse_info(struct klink *l, struct nlattr *info)
+{
+	struct nlattr *a[IFLA_INFO_MAX + 1];
+
+	l->tun.owner = l->tun.group = KFOREVER;
+	if (!info || nla_parse_nested(a, IFLA_INFO_MAX, info, NULL) < 0)
+		return;
+	if (a[IFLA_INFO_KIND])
+		nla_strlcpy(l->kind, a[IFLA_INFO_KIND], sizeof(l->kind));
+	if (a[IFLA_INFO_DATA] && streq(l->kind, "bridge"))
+		parse_bridge(l, a[IFLA_INFO_DATA]);
+	if (a[IFLA_INFO_DATA] && streq(l->kind, "tun"))
+		parse_tun(l, a[IFLA_INFO_DATA]);
+	if (a[IFLA_INFO_SLAVE_DATA] && a[IFLA_INFO_SLAVE_KIND] &&
+	    streq(nla_get_string(a[IFLA_INFO_SLAVE_KIND]), "bridge"))
+		parse_port(l, a[IFLA_INFO_SLAVE_DATA]);
+}
+
+/* net.ipv6.conf.IF.disable_ipv6, which the link dump carries along:
+ * IFLA_AF_SPEC / AF_INET6 / IFLA_INET6_CONF[DEVCONF_DISABLE_IPV6]. */
+static void parse_af_spec(struct klink *l, struct nlattr *spec)
+{
+	struct nlattr *af[AF_INET6 + 1], *in6[IFLA_INET6_MAX + 1];
+
+	if (!spec || nla_parse_nested(af, AF_INET6, spec, NULL) < 0 ||
+	    !af[AF_INET6] ||
+	    nla_parse_nested(in6, IFLA_INET6_MAX, af[AF_INET6], NULL) < 0 ||
+	    !in6[IFLA_INET6_CONF])
+		return;
+	if (nla_len(in6[IFLA_INET6_CONF]) >
+	    (int)(DEVCONF_DISABLE_IPV6 * sizeof(int32_t)))
+		l->disable_ipv6 = ((int32_t *)nla_data(
+			in6[IFLA_INET6_CONF]))[DEVCONF_DISABLE_IPV6];
+}
+
+static void parse_stats(struct klink *l, struct nlattr *a)
+{
+	struct rtnl_link_stats64 s = { 0 };
+
+	if (!a || nla_len(a) < (int)offsetof(struct rtnl_link_stats64,
+					     multicast))
+		return;
+	memcpy(&s, nla_data(a), (size_t)nla_len(a) < sizeof(s) ?
+	       (size_t)nla_len(a) : sizeof(s));
+	l->rx_packets = s.rx_packets;
+	l->tx_packets = s.tx_packets;
+	l->rx_bytes = s.rx_bytes;
+	l->tx_bytes = s.tx_bytes;
+	l->rx_dropped = s.rx_dropped;
+	l->tx_dropped = s.tx_dropped;
+}
+
+/* A Wi-Fi device has a phy80211 link in sysfs. sysfs shows the network
+ * namespace it was mounted in, so a device is only believed to be wireless
+ * if the index agrees. */
+static bool is_wireless(const char *name, int index)
+{
+	_cleanup_free_ char *phy =
+		xasprintf("/sys/class/net/%s/phy80211", name);
+	_cleanup_free_ char *idx = xasprintf("/sys/class/net/%s/ifindex",
+					     name);
+	_cleanup_buf_ struct buf b = { 0 };
+
+	return access(phy, F_OK) == 0 && buf_read_file(&b, idx, 64) == 0 &&
+	       atoi(buf_str(&b)) == index;
+}
+
+static void on_link(struct nlmsghdr *h, void *arg)
+{
+	struct ifinfomsg *i = nlmsg_data(h);
+	struct nlattr *a[IFLA_MAX + 1];
+	struct klink l = { .index = i->ifi_index, .flags = i->ifi_flags,
+			   .ethernet = i->ifi_type == ARPHRD_ETHER };
+	char alias[256] = "";
+
+	if (h->nlmsg_type != RTM_NEWLINK || i->ifi_family != AF_UNSPEC ||
+	    nlmsg_parse(h, sizeof(*i), a, IFLA_MAX, NULL) < 0 ||
+	    !a[IFLA_IFNAME])
+		return;
+	nla_strlcpy(l.name, a[IFLA_IFNAME], sizeof(l.name));
+	if (a[IFLA_IFALIAS])
+		nla_strlcpy(alias, a[IFLA_IFALIAS], sizeof(alias));
+	l.alias = alias;
+	l.master = get_u32(a[IFLA_MASTER], 0);
+	l.mtu = get_u32(a[IFLA_MTU], 0);
+	l.group = get_u32(a[IFLA_GROUP], 0);
+	if (a[IFLA_ADDRESS] && nla_len(a[IFLA_ADDRESS]) == 6)
+		memcpy(l.mac.b, nla_data(a[IFLA_ADDRESS]), 6);
+	parse_info(&l, a[IFLA_LINKINFO]);
+	parse_af_spec(&l, a[IFLA_AF_SPEC]);
+	parse_stats(&l, a[IFLA_STATS64]);
+	if (l.ethernet && !*l.kind)
+		l.wireless = is_wireless(l.name, l.index);
+	kstate_add_link(arg, &l);
+}
+
+static void get_ip(struct ip *out, int family, struct nlattr *a)
+{
+	size_t len = family == AF_INET ? 4 : 16;
+
+	if (!a || (size_t)nla_len(a) < len)
+		return;
+	out->family = family;
+	memcpy(out->b, nla_data(a), len);
+}
+
+static void on_addr(struct nlmsghdr *h, void *arg)
+{
+	struct ifaddrmsg *m = nlmsg_data(h);
+	struct nlattr *a[IFA_MAX + 1];
+	struct kaddr k = { .index = m->ifa_index, .scope = m->ifa_scope,
+			   .flags = m->ifa_flags, .valid = KFOREVER,
+			   .preferred = KFOREVER };
+
+	if (h->nlmsg_type != RTM_NEWADDR ||
+	    (m->ifa_family != AF_INET && m->ifa_family != AF_INET6) ||
+	    nlmsg_parse(h, sizeof(*m), a, IFA_MAX, NULL) < 0)
+		return;
+	k.c.plen = m->ifa_prefixlen;
+	get_ip(&k.c.ip, m->ifa_family, a[IFA_LOCAL] ? a[IFA_LOCAL] :
+	       a[IFA_ADDRESS]);
+	k.flags = get_u32(a[IFA_FLAGS], k.flags);
+	if (a[IFA_LABEL])
+		nla_strlcpy(k.label, a[IFA_LABEL], sizeof(k.label));
+	if (a[IFA_CACHEINFO]) {
+		struct ifa_cacheinfo *c = nla_data(a[IFA_CACHEINFO]);
+
+		k.valid = c->ifa_valid;
+		k.preferred = c->ifa_prefered;
+	}
+	k.raw = nlmsg_data(h);
+	k.raw_len = nlmsg_datalen(h);
+	kstate_add_addr(arg, &k);
+}
+
+static uint32_t route_expires(struct nlattr *a)
+{
+	struct rta_cacheinfo *c = a ? nla_data(a) : NULL;
+
+	/* in USER_HZ, by rtnl_put_cacheinfo(); negative: already over */
+	return c && nla_len(a) >= (int)sizeof(*c) && c->rta_expires > 0 ?
+	       c->rta_expires / 100 : 0;
+}
+
+static void on_route(struct nlmsghdr *h, void *arg)
+{
+	struct rtmsg *m = nlmsg_data(h);
+	struct nlattr *a[RTA_MAX + 1];
+	struct kroute r = { .family = m->rtm_family, .table = m->rtm_table,
+			    .protocol = m->rtm_protocol, .type = m->rtm_type,
+			    .scope = m->rtm_scope };
+
+	if (h->nlmsg_type != RTM_NEWROUTE || (m->rtm_flags & RTM_F_CLONED) ||
+	    (m->rtm_family != AF_INET && m->rtm_family != AF_INET6) ||
+	    nlmsg_parse(h, sizeof(*m), a, RTA_MAX, NULL) < 0)
+		return;
+	r.table = get_u32(a[RTA_TABLE], r.table);
+	r.oif = get_u32(a[RTA_OIF], 0);
+	r.metric = get_u32(a[RTA_PRIORITY], 0);
+	r.multipath = a[RTA_MULTIPATH];
+	r.dst.ip.family = m->rtm_family;
+	r.dst.plen = m->rtm_dst_len;
+	get_ip(&r.dst.ip, m->rtm_family, a[RTA_DST]);
+	get_ip(&r.gw, m->rtm_family, a[RTA_GATEWAY]);
+	get_ip(&r.prefsrc, m->rtm_family, a[RTA_PREFSRC]);
+	r.expires = route_expires(a[RTA_CACHEINFO]);
+	r.raw = nlmsg_data(h);
+	r.raw_len = nlmsg_datalen(h);
+	kstate_add_route(arg, &r);
+}
+
+static void again_links(void *arg)
+{
+	kstate_free(arg);
+}
+
+static void again_addrs(void *arg)
+{
+	struct kstate *k = arg;
+
+	for (size_t i = 0; i < k->n_addrs; i++)
+		free(k->addrs[i].raw);
+	free(k->addrs);
+	k->addrs = NULL;
+	k->n_addrs = 0;
+}
+
+static void again_routes(void *arg)
+{
+	struct kstate *k = arg;
+
+	for (size_t i = 0; i < k->n_routes; i++)
+		free(k->routes[i].raw);
+	free(k->routes);
+	k->routes = NULL;
+	k->n_routes = 0;
+}
+
+static struct nl_msg *request(int type, void *head, size_t len)
+{
+	struct nl_msg *msg = nlmsg_alloc_simple(type, 0);
+
+	if (!msg || nlmsg_append(msg, head, len, NLMSG_ALIGNTO) < 0)
+		abort();
+	return msg;
+}
+
+int nldump_all(struct nlx *nl, struct kstate *k)
+{
+	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
+	struct ifaddrmsg addr = { .ifa_family = AF_UNSPEC };
+	struct rtmsg route = { .rtm_family = AF_UNSPEC };
+	int rc;
+
+	rc = nlx_dump(nl, request(RTM_GETLINK, &link, sizeof(link)), on_link,
+		     again_links, k);
+	if (rc == 0)
+		rc = nlx_dump(nl, request(RTM_GETADDR, &addr, sizeof(addr)),
+			     on_addr, again_addrs, k);
+	if (rc == 0)
+		rc = nlx_dump(nl, request(RTM_GETROUTE, &route, sizeof(route)),
+			     on_route, again_routes, k);
+	if (rc < 0)
+		kstate_free(k);
+	return rc;
+}

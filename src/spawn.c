@@ -1,0 +1,179 @@
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+unsigned int spawn_count;
+
+static const char *const directories[] = {
+	"/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin",
+	"/usr/local/bin",
+};
+
+char *spawn_find(const char *program)
+{
+	for (size_t i = 0; i < N_ELEMENTS(directories); i++) {
+		char *path = xasprintf("%s/%s", directories[i], program);
+
+		if (access(path, X_OK) == 0)
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+struct child {
+	pid_t pid;
+	int in, out, err;	/* our ends */
+};
+
+static void __attribute__((noreturn)) be_child(const char *path,
+					       const char *const argv[],
+					       const int fd[3])
+{
+	static char *const env[] = {
+		(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:"
+			"/usr/local/bin", (char *)"LC_ALL=C", NULL,
+	};
+
+	for (int i = 0; i < 3; i++)
+		if (dup2(fd[i], i) < 0)
+			_exit(126);
+	signal(SIGPIPE, SIG_DFL);
+	execve(path, (char *const *)argv, env);
+	_exit(127);
+}
+
+static int start(const char *path, const char *const argv[], struct child *c)
+{
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
+	int rc = 0;
+
+	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 ||
+	    pipe2(err, O_CLOEXEC) < 0 || (c->pid = fork()) < 0)
+		rc = -errno;
+	else if (c->pid == 0)
+		be_child(path, argv, (int[]){ in[0], out[1], err[1] });
+	close(in[0]);
+	close(out[1]);
+	close(err[1]);
+	c->in = in[1];
+	c->out = out[0];
+	c->err = err[0];
+	if (rc < 0) {
+		close(c->in);
+		close(c->out);
+		close(c->err);
+	}
+	return rc;
+}
+
+static long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* One readable end into its buffer; closes it at its end. */
+static void drain(int *fd, struct buf *b)
+{
+	char chunk[8192];
+	ssize_t n = read(*fd, chunk, sizeof(chunk));
+
+	if (n > 0) {
+		if (b)
+			buf_add(b, chunk, n);
+	} else if (n == 0 || errno != EINTR) {
+		close(*fd);
+		*fd = -1;
+	}
+}
+
+static void feed(struct child *c, const char **input, size_t *len)
+{
+	ssize_t n = *len ? write(c->in, *input, *len) : 0;
+
+	if (n > 0) {
+		*input += n;
+		*len -= n;
+	} else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return;
+	} else {
+		*len = 0;	/* it does not want the rest */
+	}
+	if (!*len) {
+		close(c->in);
+		c->in = -1;
+	}
+}
+
+/* Feeds and drains until both outputs end; false when time is up. */
+static bool converse(struct child *c, const char *input, size_t len,
+		     struct buf *out, struct buf *err, long deadline)
+{
+	fcntl(c->in, F_SETFL, O_NONBLOCK);
+	if (!len) {
+		close(c->in);
+		c->in = -1;
+	}
+	while (c->out >= 0 || c->err >= 0) {
+		struct pollfd p[3] = { { c->out, POLLIN, 0 },
+				       { c->err, POLLIN, 0 },
+				       { c->in, POLLOUT, 0 } };
+		long left = deadline - now_ms();
+		int n = left > 0 ? poll(p, 3, left) : 0;
+
+		if (n == 0)
+			return false;
+		if (n < 0)
+			continue;
+		if (c->out >= 0 && p[0].revents)
+			drain(&c->out, out);
+		if (c->err >= 0 && p[1].revents)
+			drain(&c->err, err);
+		if (c->in >= 0 && p[2].revents)
+			feed(c, &input, &len);
+	}
+	return true;
+}
+
+int spawn_run(const char *const argv[], const char *input, size_t input_len,
+	      struct buf *out, struct buf *err, unsigned int timeout_s)
+{
+	_cleanup_free_ char *path = spawn_find(argv[0]);
+	struct child c;
+	bool in_time;
+	int status = 0, rc;
+	pid_t got;
+
+	if (!path)
+		return -ENOENT;
+	signal(SIGPIPE, SIG_IGN);
+	rc = start(path, argv, &c);
+	if (rc < 0)
+		return rc;
+	spawn_count++;
+	in_time = converse(&c, input, input_len, out, err,
+			   now_ms() + timeout_s * 1000L);
+	if (!in_time)
+		kill(c.pid, SIGKILL);
+	for (int *fd = &c.in; fd <= &c.err; fd++)
+		if (*fd >= 0)
+			close(*fd);
+	while ((got = waitpid(c.pid, &status, 0)) < 0 && errno == EINTR)
+		;
+	if (!in_time)
+		return -ETIMEDOUT;
+	if (got < 0)
+		return -errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+}

@@ -1,0 +1,21 @@
+/* Helper programs: by argument vector, input on a pipe, never a shell. */
+#ifndef NETBR_SPAWN_H
+#define NETBR_SPAWN_H
+
+#include "util.h"
+
+/* Finds a program in the system's own directories (PATH is not trusted).
+ * Returns its path (owned by the caller) or NULL. */
+char *spawn_find(const char *program);
+
+/* Runs argv[0] (looked up with spawn_find) with `input` on its standard
+ * input; out and err (may be NULL) collect what it says. Returns its exit
+ * status, or -ENOENT if there is no such program, -ETIMEDOUT if it was
+ * stopped after timeout_s seconds, -errno otherwise (-EINTR: by a signal). */
+int spawn_run(const char *const argv[], const char *input, size_t input_len,
+	      struct buf *out, struct buf *err, unsigned int timeout_s);
+
+/* How many programs this process has started. */
+extern unsigned int spawn_count;
+
+#endif

@@ -1,0 +1,435 @@
+#include "state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "diag.h"
+
+#define STATE_FILE "/run/netbr/state.json"
+#define STATE_VERSION 1
+
+/* ---- in memory -------------------------------------------------------- */
+
+static void saved_bridge_free(struct saved_bridge *b)
+{
+	for (size_t i = 0; i < b->n_addrs; i++)
+		free(b->addrs[i].v);
+	for (size_t i = 0; i < b->n_routes; i++)
+		free(b->routes[i].v);
+	for (size_t i = 0; i < b->n_added; i++)
+		free(b->added[i]);
+	free(b->addrs);
+	free(b->routes);
+	free(b->ports);
+	free(b->added);
+	free(b->fw_backend);
+	free(b->fw_text);
+	free(b->fw_digest);
+}
+
+static void saved_sysctl_free(struct saved_sysctl *y)
+{
+	for (size_t k = 0; k < y->n_bridges; k++)
+		free(y->bridges[k]);
+	free(y->bridges);
+	free(y->path);
+	free(y->old);
+	free(y->set);
+}
+
+void state_free(struct state *s)
+{
+	for (size_t i = 0; i < s->n_bridges; i++)
+		saved_bridge_free(&s->bridges[i]);
+	for (size_t i = 0; i < s->n_sysctls; i++)
+		saved_sysctl_free(&s->sysctls[i]);
+	free(s->bridges);
+	free(s->sysctls);
+	*s = (struct state){ 0 };
+}
+
+struct saved_bridge *state_bridge(const struct state *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_bridges; i++)
+		if (streq(s->bridges[i].name, name))
+			return &s->bridges[i];
+	return NULL;
+}
+
+struct saved_bridge *state_add_bridge(struct state *s, const char *name)
+{
+	struct saved_bridge *b = state_bridge(s, name);
+
+	if (b)
+		return b;
+	ARRAY_GROW(s->bridges, s->n_bridges);
+	b = &s->bridges[s->n_bridges++];
+	*b = (struct saved_bridge){ 0 };
+	str_put(b->name, sizeof(b->name), name);
+	return b;
+}
+
+static void drop_user(struct saved_sysctl *y, const char *bridge)
+{
+	for (size_t k = 0; k < y->n_bridges; k++) {
+		if (!streq(y->bridges[k], bridge))
+			continue;
+		free(y->bridges[k]);
+		y->bridges[k] = y->bridges[--y->n_bridges];
+		return;
+	}
+}
+
+void state_drop_bridge(struct state *s, const char *name)
+{
+	struct saved_bridge *b = state_bridge(s, name);
+
+	if (b) {
+		saved_bridge_free(b);
+		*b = s->bridges[--s->n_bridges];
+	}
+	for (size_t i = s->n_sysctls; i-- > 0;) {
+		drop_user(&s->sysctls[i], name);
+		if (!s->sysctls[i].n_bridges) {
+			saved_sysctl_free(&s->sysctls[i]);
+			s->sysctls[i] = s->sysctls[--s->n_sysctls];
+		}
+	}
+}
+
+void saved_add_raw(struct raw **v, size_t *n, const uint8_t *p, size_t len)
+{
+	ARRAY_GROW(*v, *n);
+	(*v)[*n] = (struct raw){ xcalloc(len, 1), len };
+	if (len)
+		memcpy((*v)[*n].v, p, len);
+	++*n;
+}
+
+bool saved_has_note(const struct saved_bridge *b, char kind,
+		    const char *text)
+{
+	for (size_t i = 0; b && i < b->n_added; i++)
+		if (b->added[i][0] == kind && streq(b->added[i] + 2, text))
+			return true;
+	return false;
+}
+
+void saved_add_note(struct saved_bridge *b, char kind, const char *text)
+{
+	if (saved_has_note(b, kind, text))
+		return;
+	ARRAY_GROW(b->added, b->n_added);
+	b->added[b->n_added++] = xasprintf("%c %s", kind, text);
+}
+
+void saved_clear_notes(struct saved_bridge *b)
+{
+	for (size_t i = 0; i < b->n_added; i++)
+		free(b->added[i]);
+	free(b->added);
+	b->added = NULL;
+	b->n_added = 0;
+}
+
+static char *dup_or_null(const char *s)
+{
+	return s ? xstrdup(s) : NULL;
+}
+
+void saved_set_firewall(struct saved_bridge *b, const char *backend,
+			const char *text, const char *digest)
+{
+	char *old[] = { b->fw_backend, b->fw_text, b->fw_digest };
+
+	b->fw_backend = dup_or_null(backend);
+	b->fw_text = dup_or_null(text);
+	b->fw_digest = dup_or_null(digest);
+	for (size_t i = 0; i < N_ELEMENTS(old); i++)
+		free(old[i]);
+}
+
+struct saved_port *saved_port(const struct saved_bridge *b, const char *name)
+{
+	for (size_t i = 0; b && i < b->n_ports; i++)
+		if (streq(b->ports[i].name, name))
+			return &b->ports[i];
+	return NULL;
+}
+
+static struct saved_sysctl *find_sysctl(const struct state *s,
+					const char *path)
+{
+	for (size_t i = 0; i < s->n_sysctls; i++)
+		if (streq(s->sysctls[i].path, path))
+			return &s->sysctls[i];
+	return NULL;
+}
+
+void state_note_sysctl(struct state *s, const char *path, const char *old,
+		       const char *set, const char *bridge)
+{
+	struct saved_sysctl *y = find_sysctl(s, path);
+
+	if (!y) {
+		ARRAY_GROW(s->sysctls, s->n_sysctls);
+		y = &s->sysctls[s->n_sysctls++];
+		*y = (struct saved_sysctl){ .path = xstrdup(path),
+					    .old = xstrdup(old),
+					    .set = xstrdup(set) };
+	}
+	for (size_t k = 0; k < y->n_bridges; k++)
+		if (streq(y->bridges[k], bridge))
+			return;
+	ARRAY_GROW(y->bridges, y->n_bridges);
+	y->bridges[y->n_bridges++] = xstrdup(bridge);
+}
+
+/* ---- JSON ------------------------------------------------------------- */
+
+static json_t *hex_of(const struct raw *r)
+{
+	_cleanup_free_ char *s = xcalloc(r->len * 2 + 1, 1);
+
+	for (size_t i = 0; i < r->len; i++)
+		sprintf(s + 2 * i, "%02x", r->v[i]);
+	return json_string(s);
+}
+
+static json_t *raws_to_json(const struct raw *v, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(a, hex_of(&v[i]));
+	return a;
+}
+
+static int nibble(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' :
+	       c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void raws_from_json(json_t *a, struct raw **v, size_t *n)
+{
+	json_t *e;
+	size_t i;
+
+	json_array_foreach(a, i, e) {
+		const char *s = json_string_value(e);
+		size_t len = s ? strlen(s) / 2 : 0;
+		_cleanup_free_ uint8_t *p = xcalloc(len, 1);
+		bool ok = len > 0;
+
+		for (size_t k = 0; k < len; k++) {
+			int hi = nibble(s[2 * k]), lo = nibble(s[2 * k + 1]);
+
+			ok = ok && hi >= 0 && lo >= 0;
+			p[k] = ok ? hi << 4 | lo : 0;
+		}
+		if (ok)
+			saved_add_raw(v, n, p, len);
+	}
+}
+
+static json_t *port_to_json(const struct saved_port *p)
+{
+	char mac[MAC_TEXT];
+
+	return json_pack("{s:s, s:b, s:s, s:i}", "name", p->name, "up",
+			 p->was_up, "mac", p->has_mac ?
+			 mac_format(&p->mac, mac) : "", "mtu", (int)p->mtu);
+}
+
+static json_t *bridge_to_json(const struct saved_bridge *b)
+{
+	json_t *o = json_object(), *ports = json_array();
+	json_t *added = json_array();
+
+	for (size_t i = 0; i < b->n_ports; i++)
+		json_array_append_new(ports, port_to_json(&b->ports[i]));
+	for (size_t i = 0; i < b->n_added; i++)
+		json_array_append_new(added, json_string(b->added[i]));
+	json_object_set_new(o, "name", json_string(b->name));
+	json_object_set_new(o, "uplink", json_string(b->uplink));
+	json_object_set_new(o, "uplink_up", json_boolean(b->uplink_up));
+	json_object_set_new(o, "addresses",
+			    raws_to_json(b->addrs, b->n_addrs));
+	json_object_set_new(o, "routes",
+			    raws_to_json(b->routes, b->n_routes));
+	json_object_set_new(o, "ports", ports);
+	json_object_set_new(o, "added", added);
+	if (b->fw_backend) {
+		json_object_set_new(o, "fw_backend",
+				    json_string(b->fw_backend));
+		json_object_set_new(o, "fw_text", json_string(b->fw_text));
+		json_object_set_new(o, "fw_digest", json_string(b->fw_digest));
+	}
+	return o;
+}
+
+static json_t *state_to_json(const struct state *s)
+{
+	json_t *bridges = json_array(), *sysctls = json_array();
+
+	for (size_t i = 0; i < s->n_bridges; i++)
+		json_array_append_new(bridges, bridge_to_json(&s->bridges[i]));
+	for (size_t i = 0; i < s->n_sysctls; i++) {
+		const struct saved_sysctl *y = &s->sysctls[i];
+		json_t *users = json_array();
+
+		for (size_t k = 0; k < y->n_bridges; k++)
+			json_array_append_new(users,
+					      json_string(y->bridges[k]));
+		json_array_append_new(sysctls, json_pack(
+			"{s:s, s:s, s:s, s:o}", "path", y->path, "old",
+			y->old, "set", y->set, "bridges", users));
+	}
+	return json_pack("{s:i, s:o, s:o}", "version", STATE_VERSION,
+			 "bridges", bridges, "sysctls", sysctls);
+}
+
+static const char *text_of(json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static void ports_from_json(json_t *a, struct saved_bridge *b)
+{
+	json_t *o;
+	size_t i;
+
+	json_array_foreach(a, i, o) {
+		struct saved_port p = {
+			.was_up = json_is_true(json_object_get(o, "up")),
+			.mtu = json_integer_value(json_object_get(o, "mtu")),
+		};
+
+		if (!ifname_ok(text_of(o, "name")))
+			continue;
+		str_put(p.name, sizeof(p.name), text_of(o, "name"));
+		p.has_mac = mac_parse(text_of(o, "mac"), &p.mac);
+		ARRAY_GROW(b->ports, b->n_ports);
+		b->ports[b->n_ports++] = p;
+	}
+}
+
+static void bridge_from_json(struct state *s, json_t *o)
+{
+	const char *name = text_of(o, "name"), *uplink = text_of(o, "uplink");
+	struct saved_bridge *b;
+	json_t *e;
+	size_t i;
+
+	if (!ifname_ok(name) || (*uplink && strlen(uplink) >= IFNAMSIZ))
+		return;
+	b = state_add_bridge(s, name);
+	str_put(b->uplink, sizeof(b->uplink), uplink);
+	b->uplink_up = json_is_true(json_object_get(o, "uplink_up"));
+	raws_from_json(json_object_get(o, "addresses"), &b->addrs,
+		       &b->n_addrs);
+	raws_from_json(json_object_get(o, "routes"), &b->routes,
+		       &b->n_routes);
+	ports_from_json(json_object_get(o, "ports"), b);
+	json_array_foreach(json_object_get(o, "added"), i, e) {
+		const char *t = json_string_value(e);
+
+		if (t && strlen(t) > 2)
+			saved_add_note(b, t[0], t + 2);
+	}
+	if (*text_of(o, "fw_backend"))
+		saved_set_firewall(b, text_of(o, "fw_backend"),
+				   text_of(o, "fw_text"),
+				   text_of(o, "fw_digest"));
+}
+
+static void state_from_json(struct state *s, json_t *root)
+{
+	json_t *o, *u;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(root, "bridges"), i, o)
+		bridge_from_json(s, o);
+	json_array_foreach(json_object_get(root, "sysctls"), i, o) {
+		const char *path = text_of(o, "path");
+
+		if (!str_begins(path, "net/") || strstr(path, ".."))
+			continue;
+		json_array_foreach(json_object_get(o, "bridges"), k, u)
+			if (json_string_value(u))
+				state_note_sysctl(s, path, text_of(o, "old"),
+						  text_of(o, "set"),
+						  json_string_value(u));
+	}
+}
+
+void state_copy(struct state *dst, const struct state *src)
+{
+	json_t *j = state_to_json(src);
+
+	*dst = (struct state){ 0 };
+	state_from_json(dst, j);
+	json_decref(j);
+}
+
+/* ---- the file --------------------------------------------------------- */
+
+void state_load(struct state *s, const char *root)
+{
+	_cleanup_free_ char *path = path_join(root, STATE_FILE);
+	_cleanup_buf_ struct buf b = { 0 };
+	json_error_t error;
+	json_t *j;
+	int rc;
+
+	*s = (struct state){ 0 };
+	rc = buf_read_file(&b, path, 64 << 20);
+	if (rc == -ENOENT)
+		return;
+	if (rc < 0) {
+		msg_warn("%s: %s; going on without it", path, strerror(-rc));
+		return;
+	}
+	j = json_loadb(buf_str(&b), b.len, 0, &error);
+	if (!j || json_integer_value(json_object_get(j, "version")) !=
+	    STATE_VERSION)
+		msg_warn("%s: not readable (%s); going on without it", path,
+			 j ? "another version" : error.text);
+	else
+		state_from_json(s, j);
+	json_decref(j);
+}
+
+int state_save(const struct state *s, const char *root)
+{
+	_cleanup_free_ char *path = path_join(root, STATE_FILE);
+	_cleanup_free_ char *tmp = xasprintf("%s.new", path);
+	_cleanup_free_ char *text = NULL;
+	_cleanup_fd_ int fd = -1;
+	json_t *j;
+	size_t len;
+
+	if (!s->n_bridges && !s->n_sysctls)
+		return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	j = state_to_json(s);
+	text = json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS);
+	json_decref(j);
+	if (!text)
+		return -ENOMEM;
+	len = strlen(text);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		  0600);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, len) != (ssize_t)len)
+		return errno ? -errno : -ENOSPC;
+	return rename(tmp, path) < 0 ? -errno : 0;
+}

@@ -1,0 +1,74 @@
+/* What must outlive a run: how things were before netbr, kept as JSON in
+ * /run/netbr/state.json. A missing or unreadable file never blocks. */
+#ifndef NETBR_STATE_H
+#define NETBR_STATE_H
+
+#include "kstate.h"
+
+struct raw {
+	uint8_t *v;
+	size_t len;
+};
+
+/* A port that existed before us, as it was. */
+struct saved_port {
+	char name[IFNAMSIZ];
+	bool was_up;
+	bool has_mac;
+	struct mac mac;
+	uint32_t mtu;
+};
+
+struct saved_bridge {
+	char name[IFNAMSIZ];
+	char uplink[IFNAMSIZ];	/* "" if none, or not known */
+	bool uplink_up;
+	struct raw *addrs, *routes;	/* of the uplink */
+	size_t n_addrs, n_routes;
+	struct saved_port *ports;
+	size_t n_ports;
+	char **added;		/* addresses (CIDR) and routes that we put */
+	size_t n_added;		/* on the bridge: "a CIDR", "r TEXT" */
+	char *fw_backend, *fw_text, *fw_digest;	/* NULL: none loaded */
+};
+
+struct saved_sysctl {
+	char *path, *old, *set;
+	char **bridges;		/* who needs it */
+	size_t n_bridges;
+};
+
+struct state {
+	struct saved_bridge *bridges;
+	size_t n_bridges;
+	struct saved_sysctl *sysctls;
+	size_t n_sysctls;
+};
+
+/* Reads the file under root; anything wrong with it gives an empty state
+ * and a warning. */
+void state_load(struct state *s, const char *root);
+/* Writes it atomically (removes the file when empty). 0 or -errno. */
+int state_save(const struct state *s, const char *root);
+void state_free(struct state *s);
+/* A deep copy, for going back. */
+void state_copy(struct state *dst, const struct state *src);
+
+struct saved_bridge *state_bridge(const struct state *s, const char *name);
+struct saved_bridge *state_add_bridge(struct state *s, const char *name);
+void state_drop_bridge(struct state *s, const char *name);
+void saved_add_raw(struct raw **v, size_t *n, const uint8_t *p, size_t len);
+void saved_add_note(struct saved_bridge *b, char kind, const char *text);
+bool saved_has_note(const struct saved_bridge *b, char kind,
+		    const char *text);
+void saved_clear_notes(struct saved_bridge *b);
+void saved_set_firewall(struct saved_bridge *b, const char *backend,
+			const char *text, const char *digest);
+struct saved_port *saved_port(const struct saved_bridge *b,
+			      const char *name);
+
+/* Remembers a sysctl's old value (the first time) and who needs it. */
+void state_note_sysctl(struct state *s, const char *path, const char *old,
+		       const char *set, const char *bridge);
+
+#endif

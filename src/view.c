@@ -1,0 +1,595 @@
+#include "view.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef TEMPLATEDIR
+#define TEMPLATEDIR "/usr/share/netbr/templates"
+#endif
+
+/* In double quotes, to a shell: nothing it expands. */
+#define SAFE_SHELL " ./:@%+=,_-\n"
+#define SAFE_WORDS " ./:@%+=,_-[]"
+#define SAFE_PATH "./:@%+_-"
+
+const struct output outputs[OUT_COUNT] = {
+	[OUT_CONFD] = { "conf.d", "net", "/etc/conf.d/net", SAFE_SHELL,
+			false, true },
+	[OUT_DNSMASQ] = { "dnsmasq", "dnsmasq", "/etc/dnsmasq.d/netbr-%s.conf",
+			  SAFE_WORDS, true, false },
+	[OUT_HOSTS] = { "hosts", "hosts", "/var/lib/netbr/%s.hosts",
+			SAFE_WORDS, true, false },
+	[OUT_EBTABLES] = { "ebtables", "ebtables", "/etc/netbr/%s.ebtables",
+			   SAFE_PATH, true, false },
+	[OUT_IPTABLES] = { "iptables", "iptables", "/etc/netbr/%s.iptables",
+			   SAFE_PATH, true, false },
+	[OUT_IP6TABLES] = { "ip6tables", "ip6tables",
+			    "/etc/netbr/%s.ip6tables", SAFE_PATH, true,
+			    false },
+	[OUT_NFTABLES] = { "nftables", "nftables", "/etc/netbr/%s.nft",
+			   SAFE_PATH, true, false },
+	[OUT_SYSCTL] = { "sysctl", "sysctl", "/etc/sysctl.d/90-netbr.conf",
+			 SAFE_PATH, false, false },
+	[OUT_QEMU] = { "qemu-bridge", "qemu-bridge", "/etc/qemu/bridge.conf",
+		       SAFE_PATH, false, true },
+};
+
+/* ---- facts ------------------------------------------------------------ */
+
+static const char *own_text(struct facts *f, const char *text)
+{
+	return list_add(&f->texts, text, (struct src){ 0 })->text;
+}
+
+static char *read_line(const char *root, const char *path)
+{
+	_cleanup_free_ char *p = path_join(root, path);
+	_cleanup_buf_ struct buf b = { 0 };
+
+	if (buf_read_file(&b, p, 65536) < 0 || !b.len)
+		return NULL;
+	b.s[strcspn(b.s, "\r\n")] = '\0';
+	return *b.s ? xstrdup(b.s) : NULL;
+}
+
+static bool live_root(const char *root)
+{
+	return !root || !*root || streq(root, "/");
+}
+
+/* A device's MAC: of the live machine by ioctl (which sees our network
+ * namespace, where /sys may show another), else from root/sys. */
+static bool device_mac(const char *root, const char *ifname, char *text)
+{
+	_cleanup_fd_ int fd = -1;
+	struct ifreq r = { 0 };
+	struct mac m;
+
+	if (!live_root(root)) {
+		_cleanup_free_ char *path =
+			xasprintf("/sys/class/net/%s/address", ifname);
+		_cleanup_free_ char *line = read_line(root, path);
+
+		if (!line || !mac_parse(line, &m))
+			return false;
+	} else {
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		str_put(r.ifr_name, sizeof(r.ifr_name), ifname);
+		if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &r) < 0 ||
+		    r.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+			return false;
+		memcpy(m.b, r.ifr_hwaddr.sa_data, 6);
+	}
+	mac_format(&m, text);
+	return true;
+}
+
+static void read_services(struct facts *f, const struct model *m,
+			  const char *root)
+{
+	for (size_t i = 0; i < m->n_bridges + m->n_ports; i++) {
+		const char *name = i < m->n_bridges ? m->bridges[i]->name :
+				   m->ports[i - m->n_bridges]->name;
+		_cleanup_free_ char *service = xasprintf("net.%s", name);
+		_cleanup_free_ char *below =
+			xasprintf("/etc/init.d/%s", service);
+		_cleanup_free_ char *path = path_join(root, below);
+		char target[PATH_MAX];
+		ssize_t n = readlink(path, target, sizeof(target) - 1);
+		const char *base;
+
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		base = strrchr(target, '/');
+		if (streq(base ? base + 1 : target, "net.lo"))
+			strmap_put(&f->services, service,
+				   (void *)own_text(f, service));
+	}
+}
+
+void facts_read(struct facts *f, const struct model *m, const char *root)
+{
+	static const char *const ids[] = { "/etc/machine-id",
+					   "/var/lib/dbus/machine-id",
+					   "/etc/hostname" };
+	char text[MAC_TEXT];
+
+	*f = (struct facts){ 0 };
+	for (size_t i = 0; !f->seed && i < N_ELEMENTS(ids); i++)
+		f->seed = read_line(root, ids[i]);
+	if (!f->seed)
+		f->seed = xstrdup("netbr");
+	for (size_t i = 0; i < m->n_bridges; i++) {
+		const char *up = m->bridges[i]->uplink;
+
+		if (up && device_mac(root, up, text))
+			strmap_put(&f->macs, up, (void *)own_text(f, text));
+	}
+	read_services(f, m, root);
+}
+
+void facts_free(struct facts *f)
+{
+	strmap_free(&f->macs);
+	strmap_free(&f->services);
+	list_free(&f->texts);
+	free(f->seed);
+	*f = (struct facts){ 0 };
+}
+
+bool bridge_mac(const struct bridge *b, const struct facts *f,
+		struct mac *out)
+{
+	const char *text;
+
+	switch (b->mac_policy) {
+	case MACP_FIXED:
+		*out = b->mac;
+		return true;
+	case MACP_STABLE:
+		*out = bridge_stable_mac(b, f->seed);
+		return true;
+	case MACP_UPLINK:
+		break;
+	}
+	text = b->uplink ? strmap_get(&f->macs, b->uplink) : NULL;
+	return text && mac_parse(text, out);
+}
+
+char *shell_var(const char *ifname)
+{
+	char *s = xstrdup(ifname);
+
+	for (char *p = s; *p; p++)
+		if (*p == '-' || *p == '.')
+			*p = '_';
+	return s;
+}
+
+char *firewall_name(const struct bridge *b)
+{
+	return xasprintf("netbr-%s", b->name);
+}
+
+/* ---- views ------------------------------------------------------------ */
+
+static void view_port(struct view *v, const struct port *p)
+{
+	_cleanup_free_ char *var = shell_var(p->name);
+	_cleanup_buf_ struct buf words = { 0 };
+	struct mac mac = p->has_mac ? p->mac : port_default_mac(p);
+	char text[MAC_TEXT];
+	bool tap = p->type == PORT_TAP;
+
+	if (p->owner)
+		buf_printf(&words, "user %s", p->owner);
+	if (p->group)
+		buf_printf(&words, "%sgroup %s", words.len ? " " : "",
+			   p->group);
+	if (p->queues > 1)
+		buf_printf(&words, "%smulti_queue", words.len ? " " : "");
+	if (p->vnet_hdr)
+		buf_printf(&words, "%svnet_hdr", words.len ? " " : "");
+	view_set(v, "port", p->name);
+	view_set(v, "port_var", var);
+	view_set(v, "port_mac", mac_format(&mac, text));
+	view_set(v, "iproute2", buf_str(&words));
+	view_setf(v, "port_mtu", "%lu", p->mtu ? p->mtu : p->bridge->mtu);
+	view_if(v, "tap", tap);
+	view_if(v, "has_iproute2", tap && words.len);
+	view_if(v, "has_port_mac", tap || p->has_mac);
+	view_if(v, "has_port_mtu", p->mtu || p->bridge->mtu);
+	view_if(v, "isolated", p->guest && p->guest->isolate);
+}
+
+static void view_ports(struct view *v, const struct model *m,
+		       const struct bridge *b)
+{
+	_cleanup_buf_ struct buf all = { 0 };
+
+	if (b->uplink && bridge_mode(b) == MODE_BRIDGED)
+		buf_puts(&all, b->uplink);
+	view_list(v, "ports");
+	for (size_t i = 0; i < b->ports.n; i++) {
+		view_port(view_add(v, "ports"),
+			  model_port(m, b->ports.v[i].text));
+		buf_printf(&all, "%s%s", all.len ? " " : "",
+			   b->ports.v[i].text);
+	}
+	view_set(v, "port_list", buf_str(&all));
+}
+
+/* The addresses of one family with their subnets. */
+static void view_subnets(struct view *v, const struct bridge *b)
+{
+	view_list(v, "subnets4");
+	view_list(v, "subnets6");
+	for (size_t i = 0; i < b->address.n; i++) {
+		const struct cidr *c = &b->address.v[i].cidr;
+		struct cidr net = cidr_network(c);
+		bool v4 = c->ip.family == AF_INET;
+		char text[CIDR_TEXT];
+		struct view *e;
+
+		if (ip_is_linklocal6(&c->ip))
+			continue;
+		e = view_add(v, v4 ? "subnets4" : "subnets6");
+		view_set(e, "subnet", cidr_format(&net, text));
+		view_set(e, "subnet_address", ip_format(&net.ip, text));
+		view_set(e, "own_address", ip_format(&c->ip, text));
+		view_setf(e, "plen", "%u", c->plen);
+		if (v4)
+			view_set(e, "netmask", netmask_format(c->plen, text));
+	}
+}
+
+/* netifrc wants one address and one route a line. */
+static void view_addresses(struct view *v, const struct bridge *b)
+{
+	_cleanup_buf_ struct buf all = { 0 };
+
+	if (b->address_dhcp)
+		buf_puts(&all, "dhcp");
+	for (size_t i = 0; i < b->address.n; i++)
+		buf_printf(&all, "%s%s", all.len ? "\n" : "",
+			   b->address.v[i].text);
+	view_set(v, "addresses", all.len ? buf_str(&all) : "null");
+}
+
+/* The metric is said: netifrc would make one of the interface's index. */
+static void view_routes(struct view *v, const struct bridge *b)
+{
+	_cleanup_buf_ struct buf all = { 0 };
+
+	for (size_t i = 0; i < b->gateway.n; i++) {
+		const struct item *it = &b->gateway.v[i];
+		bool v6 = it->cidr.ip.family == AF_INET6;
+
+		buf_printf(&all, "%sdefault via %s metric %d",
+			   all.len ? "\n" : "", it->text, v6 ? 1024 : 0);
+	}
+	for (size_t i = 0; i < b->routes.n; i++) {
+		const struct item *it = &b->routes.v[i];
+		bool v6 = it->cidr.ip.family == AF_INET6;
+		bool metric = strstr(it->text, " metric ");
+
+		buf_printf(&all, "%s%s%s", all.len ? "\n" : "", it->text,
+			   metric ? "" : v6 ? " metric 1024" : " metric 0");
+	}
+	view_set(v, "routes", buf_str(&all));
+	view_if(v, "has_routes", all.len);
+}
+
+static void view_range(struct view *v, const struct bridge *b,
+		       const struct range *r)
+{
+	char text[IP_TEXT];
+
+	view_set(v, "first", ip_format(&r->first, text));
+	view_set(v, "last", ip_format(&r->last, text));
+	for (size_t i = 0; i < b->address.n; i++) {
+		const struct cidr *c = &b->address.v[i].cidr;
+
+		if (!cidr_has(c, &r->first))
+			continue;
+		view_setf(v, "range_plen", "%u", c->plen);
+		view_set(v, "range_netmask", c->ip.family == AF_INET ?
+			 netmask_format(c->plen, text) : "");
+		return;
+	}
+}
+
+static void view_servers(struct view *v, const char *name4, const char *name6,
+			 const struct list *l)
+{
+	_cleanup_buf_ struct buf b4 = { 0 }, b6 = { 0 };
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->v[i].cidr.ip.family == AF_INET)
+			buf_printf(&b4, ",%s", l->v[i].text);
+		else
+			buf_printf(&b6, ",[%s]", l->v[i].text);
+	}
+	view_list(v, name4);
+	view_list(v, name6);
+	if (b4.len)
+		view_set(view_add(v, name4), "servers", buf_str(&b4));
+	if (b6.len)
+		view_set(view_add(v, name6), "servers", buf_str(&b6));
+}
+
+static bool has_range(const struct bridge *b, int family)
+{
+	for (size_t i = 0; i < b->dhcp.n_ranges; i++)
+		if (b->dhcp.ranges[i].first.family == family)
+			return true;
+	return false;
+}
+
+static void view_dhcp(struct view *v, const struct bridge *b)
+{
+	const struct dhcp *d = &b->dhcp;
+
+	view_list(v, "ranges4");
+	view_list(v, "ranges6");
+	for (size_t i = 0; i < d->n_ranges; i++)
+		view_range(view_add(v, d->ranges[i].first.family == AF_INET ?
+				    "ranges4" : "ranges6"), b, &d->ranges[i]);
+	view_if(v, "no_range4", !has_range(b, AF_INET) &&
+		bridge_address(b, AF_INET));
+	view_if(v, "no_range6", !has_range(b, AF_INET6) &&
+		bridge_address(b, AF_INET6));
+	view_if(v, "has_v6", bridge_address(b, AF_INET6));
+	view_set(v, "lease_time", d->lease_time);
+	view_set(v, "domain", d->domain);
+	view_if(v, "has_domain", d->domain);
+	view_servers(v, "routers4", "routers6", &d->router);
+	view_servers(v, "dns4", "dns6", &d->dns);
+	view_if(v, "no_router", !d->router.n &&
+		bridge_mode(b) == MODE_ISOLATED);
+	view_list(v, "options");
+	for (size_t i = 0; i < d->options.n; i++)
+		view_set(view_add(v, "options"), "option",
+			 d->options.v[i].text);
+	view_if(v, "own", d->server == SERVER_OWN);
+	view_if(v, "dhcp", d->present && d->server != SERVER_NONE);
+}
+
+static void view_reservations(struct view *v, const struct model *m,
+			      const struct bridge *b)
+{
+	char mac[MAC_TEXT], ip[IP_TEXT];
+
+	view_list(v, "reservations");
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+		_cleanup_buf_ struct buf ips = { 0 };
+		struct view *e;
+
+		if (g->bridge != b || !g->has_mac)
+			continue;
+		for (size_t k = 0; k < g->ip.n; k++) {
+			const struct ip *a = &g->ip.v[k].cidr.ip;
+
+			buf_printf(&ips, a->family == AF_INET ? "%s," :
+				   "[%s],", ip_format(a, ip));
+		}
+		e = view_add(v, "reservations");
+		view_set(e, "mac", mac_format(&g->mac, mac));
+		view_set(e, "ips", buf_str(&ips));
+		view_set(e, "hostname", g->hostname);
+	}
+}
+
+/* What netifrc must start first, if it runs this bridge. */
+static void view_needs(struct view *v, const struct bridge *b,
+		       const struct facts *f)
+{
+	_cleanup_free_ char *self = xasprintf("net.%s", b->name);
+	_cleanup_buf_ struct buf needs = { 0 };
+
+	for (size_t i = 0; i <= b->ports.n; i++) {
+		const char *port = i ? b->ports.v[i - 1].text : b->uplink;
+		_cleanup_free_ char *service = NULL;
+
+		if (!port || (!i && bridge_mode(b) != MODE_BRIDGED))
+			continue;
+		service = xasprintf("net.%s", port);
+		if (strmap_get(&f->services, service))
+			buf_printf(&needs, "%s%s", needs.len ? " " : "",
+				   service);
+	}
+	
+	view_set(v, "needs", buf_str(&needs));
+	view_if(v, "has_needs", needs.len && strmap_get(&f->services, self));
+}
+
+static void view_bridge(struct view *v, const struct model *m,
+			const struct bridge *b, const struct facts *f)
+{
+	_cleanup_free_ char *var = shell_var(b->name);
+	_cleanup_free_ char *upvar = b->uplink ? shell_var(b->uplink) : NULL;
+	_cleanup_free_ char *fw = firewall_name(b);
+	enum mode mode = bridge_mode(b);
+	bool routed = mode == MODE_ROUTED;
+	bool port = b->uplink && mode == MODE_BRIDGED;
+	char text[MAC_TEXT];
+	struct mac mac;
+
+	view_set(v, "bridge", b->name);
+	view_set(v, "var", var);
+	view_set(v, "fw", fw);
+	view_set(v, "mode", mode_names[mode]);
+	view_set(v, "uplink", b->uplink);
+	view_set(v, "uplink_var", upvar);
+	view_if(v, "uplink_port", port);
+	view_if(v, "no_uplink_port", !port);
+	view_if(v, "named_uplink", b->uplink && !port);
+	view_if(v, "has_mac", bridge_mac(b, f, &mac));
+	view_set(v, "bridge_mac", bridge_mac(b, f, &mac) ?
+		 mac_format(&mac, text) : "");
+	view_if(v, "has_mtu", b->mtu);
+	view_setf(v, "mtu", "%lu", b->mtu);
+	view_set(v, "stp", b->stp ? "1" : "0");
+	view_setf(v, "forward_delay", "%lu", b->forward_delay_cs);
+	view_setf(v, "hello_time", "%lu", b->hello_time_cs);
+	view_setf(v, "max_age", "%lu", b->max_age_cs);
+	view_setf(v, "ageing_time", "%lu", b->ageing_time_cs);
+	view_setf(v, "priority", "%lu", b->priority);
+	view_if(v, "routed", routed);
+	view_if(v, "routed4", routed && bridge_address(b, AF_INET));
+	view_if(v, "routed6", routed && bridge_address(b, AF_INET6));
+	view_if(v, "nat", routed && b->nat);
+	view_if(v, "serves_dhcp", b->dhcp.present &&
+		b->dhcp.server != SERVER_NONE);
+	view_addresses(v, b);
+	view_ports(v, m, b);
+	view_subnets(v, b);
+	view_routes(v, b);
+	view_dhcp(v, b);
+	view_reservations(v, m, b);
+	view_needs(v, b, f);
+}
+
+static bool any_routed(const struct model *m, int family)
+{
+	for (size_t i = 0; i < m->n_bridges; i++)
+		if (bridge_routes(m->bridges[i]) &&
+		    bridge_address(m->bridges[i], family))
+			return true;
+	return false;
+}
+
+static struct view *make_view(const struct model *m, const struct facts *f,
+			      const struct bridge *b)
+{
+	struct view *v = view_new();
+
+	view_if(v, "forward4", any_routed(m, AF_INET));
+	view_if(v, "forward6", any_routed(m, AF_INET6));
+	if (b) {
+		view_bridge(v, m, b, f);
+		return v;
+	}
+	view_list(v, "bridges");
+	for (size_t i = 0; i < m->n_bridges; i++)
+		view_bridge(view_add(v, "bridges"), m, m->bridges[i], f);
+	return v;
+}
+
+/* ---- outputs ---------------------------------------------------------- */
+
+bool output_wanted(const struct model *m, enum output_id id,
+		   const struct bridge *b)
+{
+	switch (id) {
+	case OUT_CONFD:
+	case OUT_QEMU:
+		return m->n_bridges;
+	case OUT_SYSCTL:
+		return any_routed(m, AF_INET) || any_routed(m, AF_INET6);
+	case OUT_DNSMASQ:
+	case OUT_HOSTS:
+		return b->dhcp.present && b->dhcp.server != SERVER_NONE;
+	case OUT_EBTABLES:
+	case OUT_IPTABLES:
+	case OUT_IP6TABLES:
+	case OUT_NFTABLES:
+		return m->firewall != FW_NONE;
+	}
+	return false;
+}
+
+char *output_path(enum output_id id, const struct bridge *b)
+{
+	const char *pattern = outputs[id].path, *at = strstr(pattern, "%s");
+
+	if (!at)
+		return xstrdup(pattern);
+	return xasprintf("%.*s%s%s", (int)(at - pattern), pattern, b->name,
+			 at + 2);
+}
+
+/* The directory of a build tree's templates, if we run from one. */
+static char *build_tree_templates(void)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	char *slash, *path;
+
+	if (n < 0)
+		return NULL;
+	exe[n] = '\0';
+	for (int i = 0; i < 2; i++) {
+		slash = strrchr(exe, '/');
+		if (!slash)
+			return NULL;
+		*slash = '\0';
+	}
+	path = xasprintf("%s/templates", exe);
+	_cleanup_free_ char *probe = xasprintf("%s/src/view.h", exe);
+
+	if (access(probe, R_OK) == 0 && access(path, X_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
+/* Reads a template; *file gets the path it came from (caller owns it). */
+static int read_template(const char *name, const char *root, struct buf *text,
+			 char **file)
+{
+	_cleanup_free_ char *below =
+		xasprintf("/etc/netbr/templates/%s.tmpl", name);
+	_cleanup_free_ char *built = build_tree_templates();
+	char *paths[2];
+	int rc = -ENOENT;
+
+	paths[0] = path_join(root, below);
+	paths[1] = xasprintf("%s/%s.tmpl", built ? built : TEMPLATEDIR, name);
+	*file = NULL;
+	for (int i = 0; i < 2 && rc == -ENOENT; i++) {
+		buf_free(text);
+		rc = buf_read_file(text, paths[i], 1 << 20);
+		free(*file);
+		*file = xstrdup(paths[i]);
+	}
+	if (rc == 0 && strlen(buf_str(text)) != text->len)
+		rc = -EILSEQ;	/* a NUL byte */
+	if (rc < 0)
+		msg_error("template %s: %s", *file, strerror(-rc));
+	free(paths[0]);
+	free(paths[1]);
+	return rc;
+}
+
+int output_render(const struct model *m, const struct facts *f,
+		  enum output_id id, const struct bridge *b, const char *root,
+		  struct buf *out)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	_cleanup_free_ char *file = NULL, *error = NULL;
+	struct view *v;
+	bool ok;
+
+	if (read_template(outputs[id].tmpl, root, &text, &file) < 0)
+		return -1;
+	buf_puts(out, NETBR_HEADER " from vmnet.conf: do not edit, "
+		 "'netbr-gen write' replaces it.\n");
+	v = make_view(m, f, outputs[id].per_bridge ? b : NULL);
+	ok = tmpl_render(file, buf_str(&text), outputs[id].allowed, v, out,
+			 &error);
+	view_free(v);
+	if (ok)
+		return 0;
+	msg_error("%s", error);
+	return -1;
+}
