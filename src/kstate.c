@@ -1,7 +1,10 @@
 #include "kstate.h"
 
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 void kstate_free(struct kstate *k)
 {
@@ -95,4 +98,104 @@ char *klink_alias_bridge(const struct klink *l, char out[IFNAMSIZ])
 		}
 	}
 	return out;
+}
+
+/* ---- raw messages ----------------------------------------------------- */
+
+/* Indexes attributes by type; a[type] is NULL where there is none. */
+static void index_attrs(const uint8_t *p, size_t len, struct rtattr *a[],
+			unsigned int max)
+{
+	struct rtattr *r = (struct rtattr *)(uintptr_t)p;
+	unsigned int left = len;
+
+	memset(a, 0, (max + 1) * sizeof(*a));
+	for (; RTA_OK(r, left); r = RTA_NEXT(r, left))
+		if ((r->rta_type & NLA_TYPE_MASK) <= max)
+			a[r->rta_type & NLA_TYPE_MASK] = r;
+}
+
+static void attr_ip(struct ip *out, int family, const struct rtattr *a)
+{
+	size_t len = family == AF_INET ? 4 : 16;
+
+	if (!a || RTA_PAYLOAD(a) < len)
+		return;
+	out->family = family;
+	memcpy(out->b, RTA_DATA(a), len);
+}
+
+static uint32_t attr_u32(const struct rtattr *a, uint32_t otherwise)
+{
+	uint32_t v;
+
+	if (!a || RTA_PAYLOAD(a) < sizeof(v))
+		return otherwise;
+	memcpy(&v, RTA_DATA(a), sizeof(v));
+	return v;
+}
+
+bool kaddr_parse(struct kaddr *k, const uint8_t *raw, size_t len)
+{
+	const struct ifaddrmsg *m = (const void *)raw;
+	struct rtattr *a[IFA_MAX + 1];
+
+	if (len < sizeof(*m) ||
+	    (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
+		return false;
+	index_attrs(raw + NLMSG_ALIGN(sizeof(*m)),
+		    len - NLMSG_ALIGN(sizeof(*m)), a, IFA_MAX);
+	*k = (struct kaddr){ .index = m->ifa_index, .scope = m->ifa_scope,
+			     .valid = KFOREVER, .preferred = KFOREVER,
+			     .raw = (uint8_t *)(uintptr_t)raw,
+			     .raw_len = len };
+	k->c.plen = m->ifa_prefixlen;
+	attr_ip(&k->c.ip, m->ifa_family,
+		a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS]);
+	k->flags = attr_u32(a[IFA_FLAGS], m->ifa_flags);
+	if (a[IFA_LABEL])
+		str_put(k->label, sizeof(k->label), RTA_DATA(a[IFA_LABEL]));
+	if (a[IFA_CACHEINFO] && RTA_PAYLOAD(a[IFA_CACHEINFO]) >=
+	    sizeof(struct ifa_cacheinfo)) {
+		struct ifa_cacheinfo *c = RTA_DATA(a[IFA_CACHEINFO]);
+
+		k->valid = c->ifa_valid;
+		k->preferred = c->ifa_prefered;
+	}
+	return k->c.ip.family;
+}
+
+bool kroute_parse(struct kroute *r, const uint8_t *raw, size_t len)
+{
+	const struct rtmsg *m = (const void *)raw;
+	struct rtattr *a[RTA_MAX + 1];
+
+	if (len < sizeof(*m) || (m->rtm_flags & RTM_F_CLONED) ||
+	    (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
+		return false;
+	index_attrs(raw + NLMSG_ALIGN(sizeof(*m)),
+		    len - NLMSG_ALIGN(sizeof(*m)), a, RTA_MAX);
+	*r = (struct kroute){
+		.family = m->rtm_family, .protocol = m->rtm_protocol,
+		.type = m->rtm_type, .scope = m->rtm_scope,
+		.table = attr_u32(a[RTA_TABLE], m->rtm_table),
+		.oif = attr_u32(a[RTA_OIF], 0),
+		.metric = attr_u32(a[RTA_PRIORITY], 0),
+		.multipath = a[RTA_MULTIPATH],
+		.raw = (uint8_t *)(uintptr_t)raw, .raw_len = len,
+	};
+	r->dst.ip.family = m->rtm_family;
+	r->dst.plen = m->rtm_dst_len;
+	attr_ip(&r->dst.ip, m->rtm_family, a[RTA_DST]);
+	attr_ip(&r->gw, m->rtm_family, a[RTA_GATEWAY]);
+	attr_ip(&r->prefsrc, m->rtm_family, a[RTA_PREFSRC]);
+	if (a[RTA_CACHEINFO] && RTA_PAYLOAD(a[RTA_CACHEINFO]) >=
+	    sizeof(struct rta_cacheinfo)) {
+		struct rta_cacheinfo *c = RTA_DATA(a[RTA_CACHEINFO]);
+
+		/* in USER_HZ; negative: already over */
+		if (c->rta_expires > 0)
+			r->expires = c->rta_expires / 100 + 1;
+	}
+	return true;
 }

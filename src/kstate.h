@@ -7,6 +7,8 @@
 #include "util.h"
 
 #define KFOREVER UINT32_MAX
+/* IFF_LOWER_UP of linux/if.h, which clashes with net/if.h: has carrier */
+#define KLINK_LOWER_UP 0x10000u
 
 struct kbridge {
 	uint32_t forward_delay, hello_time, max_age, ageing_time; /* cs */
@@ -81,6 +83,11 @@ const struct kaddr *kstate_addr(const struct kstate *k, int index,
 struct klink *kstate_add_link(struct kstate *k, const struct klink *l);
 struct kaddr *kstate_add_addr(struct kstate *k, const struct kaddr *a);
 struct kroute *kstate_add_route(struct kstate *k, const struct kroute *r);
+
+/* Fill from a netlink payload (rtnetlink(7)): ifaddrmsg or rtmsg, then
+ * attributes. raw is borrowed. False if it is malformed. */
+bool kaddr_parse(struct kaddr *a, const uint8_t *raw, size_t len);
+bool kroute_parse(struct kroute *r, const uint8_t *raw, size_t len);
 
 /* Did netbr make this link (its alias says so)? */
 bool klink_is_ours(const struct klink *l);

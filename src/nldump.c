@@ -172,79 +172,22 @@ static void on_link(struct nlmsghdr *h, void *arg)
 	kstate_add_link(arg, &l);
 }
 
-static void get_ip(struct ip *out, int family, struct nlattr *a)
-{
-	size_t len = family == AF_INET ? 4 : 16;
-
-	if (!a || (size_t)nla_len(a) < len)
-		return;
-	out->family = family;
-	memcpy(out->b, nla_data(a), len);
-}
-
 static void on_addr(struct nlmsghdr *h, void *arg)
 {
-	struct ifaddrmsg *m = nlmsg_data(h);
-	struct nlattr *a[IFA_MAX + 1];
-	struct kaddr k = { .index = m->ifa_index, .scope = m->ifa_scope,
-			   .flags = m->ifa_flags, .valid = KFOREVER,
-			   .preferred = KFOREVER };
+	struct kaddr k;
 
-	if (h->nlmsg_type != RTM_NEWADDR ||
-	    (m->ifa_family != AF_INET && m->ifa_family != AF_INET6) ||
-	    nlmsg_parse(h, sizeof(*m), a, IFA_MAX, NULL) < 0)
-		return;
-	k.c.plen = m->ifa_prefixlen;
-	get_ip(&k.c.ip, m->ifa_family, a[IFA_LOCAL] ? a[IFA_LOCAL] :
-	       a[IFA_ADDRESS]);
-	k.flags = get_u32(a[IFA_FLAGS], k.flags);
-	if (a[IFA_LABEL])
-		nla_strlcpy(k.label, a[IFA_LABEL], sizeof(k.label));
-	if (a[IFA_CACHEINFO]) {
-		struct ifa_cacheinfo *c = nla_data(a[IFA_CACHEINFO]);
-
-		k.valid = c->ifa_valid;
-		k.preferred = c->ifa_prefered;
-	}
-	k.raw = nlmsg_data(h);
-	k.raw_len = nlmsg_datalen(h);
-	kstate_add_addr(arg, &k);
-}
-
-static uint32_t route_expires(struct nlattr *a)
-{
-	struct rta_cacheinfo *c = a ? nla_data(a) : NULL;
-
-	/* in USER_HZ, by rtnl_put_cacheinfo(); negative: already over */
-	return c && nla_len(a) >= (int)sizeof(*c) && c->rta_expires > 0 ?
-	       c->rta_expires / 100 : 0;
+	if (h->nlmsg_type == RTM_NEWADDR &&
+	    kaddr_parse(&k, nlmsg_data(h), nlmsg_datalen(h)))
+		kstate_add_addr(arg, &k);
 }
 
 static void on_route(struct nlmsghdr *h, void *arg)
 {
-	struct rtmsg *m = nlmsg_data(h);
-	struct nlattr *a[RTA_MAX + 1];
-	struct kroute r = { .family = m->rtm_family, .table = m->rtm_table,
-			    .protocol = m->rtm_protocol, .type = m->rtm_type,
-			    .scope = m->rtm_scope };
+	struct kroute r;
 
-	if (h->nlmsg_type != RTM_NEWROUTE || (m->rtm_flags & RTM_F_CLONED) ||
-	    (m->rtm_family != AF_INET && m->rtm_family != AF_INET6) ||
-	    nlmsg_parse(h, sizeof(*m), a, RTA_MAX, NULL) < 0)
-		return;
-	r.table = get_u32(a[RTA_TABLE], r.table);
-	r.oif = get_u32(a[RTA_OIF], 0);
-	r.metric = get_u32(a[RTA_PRIORITY], 0);
-	r.multipath = a[RTA_MULTIPATH];
-	r.dst.ip.family = m->rtm_family;
-	r.dst.plen = m->rtm_dst_len;
-	get_ip(&r.dst.ip, m->rtm_family, a[RTA_DST]);
-	get_ip(&r.gw, m->rtm_family, a[RTA_GATEWAY]);
-	get_ip(&r.prefsrc, m->rtm_family, a[RTA_PREFSRC]);
-	r.expires = route_expires(a[RTA_CACHEINFO]);
-	r.raw = nlmsg_data(h);
-	r.raw_len = nlmsg_datalen(h);
-	kstate_add_route(arg, &r);
+	if (h->nlmsg_type == RTM_NEWROUTE &&
+	    kroute_parse(&r, nlmsg_data(h), nlmsg_datalen(h)))
+		kstate_add_route(arg, &r);
 }
 
 static void again_links(void *arg)

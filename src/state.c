@@ -93,13 +93,21 @@ void state_drop_bridge(struct state *s, const char *name)
 		saved_bridge_free(b);
 		*b = s->bridges[--s->n_bridges];
 	}
-	for (size_t i = s->n_sysctls; i-- > 0;) {
-		drop_user(&s->sysctls[i], name);
-		if (!s->sysctls[i].n_bridges) {
-			saved_sysctl_free(&s->sysctls[i]);
-			s->sysctls[i] = s->sysctls[--s->n_sysctls];
-		}
-	}
+	state_forget_users(s, name);
+}
+
+void state_forget_users(struct state *s, const char *bridge)
+{
+	for (size_t i = 0; i < s->n_sysctls; i++)
+		drop_user(&s->sysctls[i], bridge);
+}
+
+void state_drop_sysctl(struct state *s, size_t i)
+{
+	saved_sysctl_free(&s->sysctls[i]);
+	s->n_sysctls--;
+	memmove(&s->sysctls[i], &s->sysctls[i + 1],
+		(s->n_sysctls - i) * sizeof(*s->sysctls));
 }
 
 void saved_add_raw(struct raw **v, size_t *n, const uint8_t *p, size_t len)
@@ -169,6 +177,11 @@ static struct saved_sysctl *find_sysctl(const struct state *s,
 		if (streq(s->sysctls[i].path, path))
 			return &s->sysctls[i];
 	return NULL;
+}
+
+bool state_has_sysctl(const struct state *s, const char *path)
+{
+	return find_sysctl(s, path);
 }
 
 void state_note_sysctl(struct state *s, const char *path, const char *old,

@@ -67,6 +67,11 @@ void saved_set_firewall(struct saved_bridge *b, const char *backend,
 struct saved_port *saved_port(const struct saved_bridge *b,
 			      const char *name);
 
+bool state_has_sysctl(const struct state *s, const char *path);
+/* A bridge no longer needs any sysctl; entries stay until dropped. */
+void state_forget_users(struct state *s, const char *bridge);
+void state_drop_sysctl(struct state *s, size_t i);
+
 /* Remembers a sysctl's old value (the first time) and who needs it. */
 void state_note_sysctl(struct state *s, const char *path, const char *old,
 		       const char *set, const char *bridge);

@@ -63,7 +63,8 @@ struct buf {
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_puts(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+	PRINTF(2, 0) __attribute__((nonnull(2)));
 void buf_free(struct buf *b);
 /* The text so far ("" when empty), still owned by the buffer. */
 const char *buf_str(const struct buf *b);

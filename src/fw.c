@@ -1,0 +1,509 @@
+#include "fw.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <netlink/attr.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "nl.h"
+#include "spawn.h"
+
+#define HELPER_TIMEOUT 30
+
+const char *fw_backend(const struct model *m)
+{
+	_cleanup_free_ char *nft = NULL, *ipt = NULL;
+
+	switch (m->firewall) {
+	case FW_NONE:
+		return "none";
+	case FW_NFTABLES:
+		return "nftables";
+	case FW_IPTABLES:
+		return "iptables";
+	case FW_AUTO:
+		break;
+	}
+	nft = spawn_find("nft");
+	ipt = spawn_find("iptables-restore");
+	return nft ? "nftables" : ipt ? "iptables" : "none";
+}
+
+/* ---- nftables: asked over netlink, no process -------------------------- */
+
+static const uint8_t nft_families[] = { NFPROTO_INET, NFPROTO_BRIDGE,
+					NFPROTO_NETDEV };
+
+struct digest {
+	const char *table;
+	uint64_t chains, rules, elements;
+	bool found;
+	struct list sets;
+};
+
+static uint64_t fnv(uint64_t h, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ p[i]) * 0x100000001b3ull;
+	return h;
+}
+
+static uint64_t fnv_attr(uint64_t h, struct nlattr *a)
+{
+	return a ? fnv(h, nla_data(a), nla_len(a)) : fnv(h, "-", 1);
+}
+
+static struct nl_msg *nft_request(int type, uint8_t family)
+{
+	struct nfgenmsg g = { .nfgen_family = family,
+			      .version = NFNETLINK_V0 };
+	struct nl_msg *msg = nlmsg_alloc_simple(NFNL_SUBSYS_NFTABLES << 8 |
+						type, 0);
+
+	if (!msg || nlmsg_append(msg, &g, sizeof(g), NLMSG_ALIGNTO) < 0)
+		abort();
+	return msg;
+}
+
+static bool nft_parse(struct nlmsghdr *h, int type, struct nlattr **a, int max)
+{
+	return h->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type) &&
+	       nlmsg_parse(h, sizeof(struct nfgenmsg), a, max, NULL) == 0;
+}
+
+static bool named(struct nlattr *a, const char *name)
+{
+	return a && streq(nla_get_string(a), name);
+}
+
+static void on_chain(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_CHAIN_MAX + 1];
+	struct digest *d = arg;
+
+	if (!nft_parse(h, NFT_MSG_NEWCHAIN, a, NFTA_CHAIN_MAX) ||
+	    !named(a[NFTA_CHAIN_TABLE], d->table))
+		return;
+	d->found = true;
+	d->chains += fnv_attr(fnv_attr(fnv_attr(1, a[NFTA_CHAIN_NAME]),
+				       a[NFTA_CHAIN_HOOK]),
+			      a[NFTA_CHAIN_POLICY]);
+}
+
+/* Rules count by content and order; a counter's value does not. */
+static void on_rule(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_RULE_MAX + 1], *e;
+	struct digest *d = arg;
+	int left;
+
+	if (!nft_parse(h, NFT_MSG_NEWRULE, a, NFTA_RULE_MAX) ||
+	    !named(a[NFTA_RULE_TABLE], d->table))
+		return;
+	d->found = true;
+	d->rules = fnv_attr(d->rules, a[NFTA_RULE_CHAIN]);
+	if (!a[NFTA_RULE_EXPRESSIONS])
+		return;
+	nla_for_each_nested(e, a[NFTA_RULE_EXPRESSIONS], left) {
+		struct nlattr *x[NFTA_EXPR_MAX + 1];
+
+		if (nla_parse_nested(x, NFTA_EXPR_MAX, e, NULL) < 0)
+			continue;
+		d->rules = fnv_attr(d->rules, x[NFTA_EXPR_NAME]);
+		if (!named(x[NFTA_EXPR_NAME], "counter"))
+			d->rules = fnv_attr(d->rules, x[NFTA_EXPR_DATA]);
+	}
+}
+
+static void on_set(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_SET_MAX + 1];
+	struct digest *d = arg;
+
+	if (!nft_parse(h, NFT_MSG_NEWSET, a, NFTA_SET_MAX) ||
+	    !named(a[NFTA_SET_TABLE], d->table) || !a[NFTA_SET_NAME])
+		return;
+	d->found = true;
+	/* what packets fill is no matter of ours */
+	if (!a[NFTA_SET_FLAGS] || !(ntohl(nla_get_u32(a[NFTA_SET_FLAGS])) &
+				    (NFT_SET_TIMEOUT | NFT_SET_EVAL)))
+		list_add(&d->sets, nla_get_string(a[NFTA_SET_NAME]),
+			 (struct src){ 0 });
+}
+
+/* Elements come in no order: their hashes are added up. */
+static void on_element(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_SET_ELEM_LIST_MAX + 1], *e;
+	struct digest *d = arg;
+	int left;
+
+	if (!nft_parse(h, NFT_MSG_NEWSETELEM, a, NFTA_SET_ELEM_LIST_MAX) ||
+	    !a[NFTA_SET_ELEM_LIST_ELEMENTS])
+		return;
+	nla_for_each_nested(e, a[NFTA_SET_ELEM_LIST_ELEMENTS], left) {
+		struct nlattr *x[NFTA_SET_ELEM_MAX + 1];
+
+		if (nla_parse_nested(x, NFTA_SET_ELEM_MAX, e, NULL) == 0)
+			d->elements += fnv_attr(fnv_attr(
+				fnv_attr(1, a[NFTA_SET_ELEM_LIST_SET]),
+				x[NFTA_SET_ELEM_KEY]), x[NFTA_SET_ELEM_DATA]);
+	}
+}
+
+static int digest_family(struct nlx *nl, uint8_t family, struct digest *d)
+{
+	struct nl_msg *msg;
+	int rc;
+
+	rc = nlx_dump(nl, nft_request(NFT_MSG_GETCHAIN, family), on_chain,
+		      NULL, d);
+	msg = nft_request(NFT_MSG_GETRULE, family);
+	nla_put_string(msg, NFTA_RULE_TABLE, d->table);
+	if (rc == 0)
+		rc = nlx_dump(nl, msg, on_rule, NULL, d);
+	else
+		nlmsg_free(msg);
+	msg = nft_request(NFT_MSG_GETSET, family);
+	nla_put_string(msg, NFTA_SET_TABLE, d->table);
+	if (rc == 0)
+		rc = nlx_dump(nl, msg, on_set, NULL, d);
+	else
+		nlmsg_free(msg);
+	for (size_t i = 0; rc == 0 && i < d->sets.n; i++) {
+		msg = nft_request(NFT_MSG_GETSETELEM, family);
+		nla_put_string(msg, NFTA_SET_ELEM_LIST_TABLE, d->table);
+		nla_put_string(msg, NFTA_SET_ELEM_LIST_SET,
+			       d->sets.v[i].text);
+		rc = nlx_dump(nl, msg, on_element, NULL, d);
+	}
+	list_free(&d->sets);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static char *nft_digest(const char *bridge)
+{
+	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
+	struct digest d;
+	bool found = false;
+	uint64_t h = 1;
+	struct nlx nl;
+
+	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+		return NULL;
+	for (size_t i = 0; i < N_ELEMENTS(nft_families); i++) {
+		/* a dump that breaks off is asked again from the start */
+		for (int tries = 0; tries < 4; tries++) {
+			d = (struct digest){ .table = table };
+			if (digest_family(&nl, nft_families[i], &d) == 0)
+				break;
+		}
+		found |= d.found;
+		h = fnv(fnv(fnv(h, &d.chains, 8), &d.rules, 8), &d.elements,
+			8);
+	}
+	nlx_shut(&nl);
+	return found ? xasprintf("%016llx", (unsigned long long)h) : NULL;
+}
+
+struct tables {
+	const char *name;
+	struct buf text;	/* commands that delete those found */
+};
+
+static void on_table(struct nlmsghdr *h, void *arg)
+{
+	struct nfgenmsg *g = nlmsg_data(h);
+	struct nlattr *a[NFTA_TABLE_MAX + 1];
+	struct tables *t = arg;
+	const char *family;
+
+	if (!nft_parse(h, NFT_MSG_NEWTABLE, a, NFTA_TABLE_MAX) ||
+	    !named(a[NFTA_TABLE_NAME], t->name))
+		return;
+	family = g->nfgen_family == NFPROTO_INET ? "inet" :
+		 g->nfgen_family == NFPROTO_BRIDGE ? "bridge" :
+		 g->nfgen_family == NFPROTO_NETDEV ? "netdev" : NULL;
+	if (family)
+		buf_printf(&t->text, "delete table %s %s\n", family, t->name);
+}
+
+static char *nft_removal(const char *bridge)
+{
+	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
+	struct tables t = { .name = table };
+	struct nlx nl;
+
+	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+		return NULL;
+	nlx_dump(&nl, nft_request(NFT_MSG_GETTABLE, NFPROTO_UNSPEC), on_table,
+		 NULL, &t);
+	nlx_shut(&nl);
+	return t.text.s;
+}
+
+/* ---- helpers ---------------------------------------------------------- */
+
+static int run_helper(const char *const argv[], const char *input, char **why)
+{
+	_cleanup_buf_ struct buf err = { 0 };
+	int rc = spawn_run(argv, input, strlen(input), &err, &err,
+			   HELPER_TIMEOUT);
+
+	if (rc == 0)
+		return 0;
+	if (rc == -ENOENT)
+		*why = xasprintf("%s is not installed", argv[0]);
+	else if (rc == -ETIMEDOUT)
+		*why = xasprintf("%s did not end within %d seconds", argv[0],
+				 HELPER_TIMEOUT);
+	else
+		*why = xasprintf("%s: %.*s", argv[0],
+				 (int)strcspn(buf_str(&err), "\n"),
+				 buf_str(&err));
+	return rc < 0 ? rc : -EINVAL;
+}
+
+static int nft_load(const char *bridge, const char *text, char **why)
+{
+	static const char *const argv[] = { "nft", "-f", "-", NULL };
+	_cleanup_free_ char *removal = NULL;
+
+	if (!*text) {
+		removal = nft_removal(bridge);
+		if (!removal)
+			return 0;
+		text = removal;
+	}
+	return run_helper(argv, text, why);
+}
+
+/* ---- iptables: asked with its own save program -------------------------- */
+
+static const struct {
+	const char *table, *hook;
+	char suffix;
+} jumps[] = { { "filter", "FORWARD", 'f' }, { "nat", "POSTROUTING", 'n' },
+	      { "mangle", "POSTROUTING", 'm' } };
+
+static int ipt_save(bool v6, struct buf *out, char **why)
+{
+	const char *const argv[] = { v6 ? "ip6tables-save" : "iptables-save",
+				     NULL };
+	_cleanup_buf_ struct buf err = { 0 };
+	int rc = spawn_run(argv, "", 0, out, &err, HELPER_TIMEOUT);
+
+	if (rc != 0 && why)
+		*why = xasprintf("%s: %s", argv[0], rc < 0 ? strerror(-rc) :
+				 buf_str(&err));
+	return rc > 0 ? -EINVAL : rc;
+}
+
+/* Does the line speak of one of our chains (whole word)? */
+static bool line_has(const char *line, size_t len, const char *chain)
+{
+	size_t n = strlen(chain);
+	const char *p = line, *end = line + len;
+
+	while ((p = memmem(p, end - p, chain, n))) {
+		bool begins = p > line && (p[-1] == ' ' || p[-1] == ':');
+
+		p += n;
+		if (begins && (p == end || *p == ' '))
+			return true;
+	}
+	return false;
+}
+
+static bool our_line(const char *line, size_t len, const char *bridge)
+{
+	for (size_t i = 0; i < N_ELEMENTS(jumps); i++) {
+		_cleanup_free_ char *chain = xasprintf("netbr-%s-%c", bridge,
+						       jumps[i].suffix);
+
+		if (line_has(line, len, chain))
+			return true;
+	}
+	return false;
+}
+
+static void hash_saved(const char *text, const char *bridge, uint64_t *h,
+		       bool *found)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+
+		if (our_line(text, len, bridge)) {
+			*found = true;
+			/* ":chain - [1:2]" without its counters */
+			*h = fnv(*h, text, *text == ':' ?
+				 strcspn(text, "[\n") : len);
+		}
+		text += len + (text[len] == '\n');
+	}
+}
+
+static char *ipt_digest(const char *bridge)
+{
+	bool found = false;
+	uint64_t h = 1;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		_cleanup_buf_ struct buf b = { 0 };
+
+		if (ipt_save(v6, &b, NULL) == 0)
+			hash_saved(buf_str(&b), bridge, &h, &found);
+	}
+	return found ? xasprintf("%016llx", (unsigned long long)h) : NULL;
+}
+
+/* Which of our jumps and chains does a table have now? */
+static void find_jump(const char *saved, size_t i, const char *bridge,
+		      bool *jump, bool *chain)
+{
+	_cleanup_free_ char *table = xasprintf("*%s\n", jumps[i].table);
+	_cleanup_free_ char *j = xasprintf("\n-A %s -j netbr-%s-%c\n",
+					   jumps[i].hook, bridge,
+					   jumps[i].suffix);
+	_cleanup_free_ char *c = xasprintf("\n:netbr-%s-%c ", bridge,
+					   jumps[i].suffix);
+	const char *beg = strstr(saved, table), *end;
+	_cleanup_free_ char *part = NULL;
+
+	*jump = *chain = false;
+	if (!beg)
+		return;
+	end = strstr(beg, "\nCOMMIT");
+	part = xstrndup(beg, end ? (size_t)(end - beg) + 1 : strlen(beg));
+	*jump = strstr(part, j);
+	*chain = strstr(part, c);
+}
+
+/* Our chains as rendered, and before each COMMIT the jump if it is not
+ * there yet: one commit for both. */
+static void add_jumps(const char *text, const char *saved, const char *bridge,
+		      struct buf *out)
+{
+	size_t table = N_ELEMENTS(jumps);
+
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+
+		for (size_t i = 0; i < N_ELEMENTS(jumps); i++)
+			if (*text == '*' &&
+			    len == strlen(jumps[i].table) + 1 &&
+			    memcmp(text + 1, jumps[i].table, len - 1) == 0)
+				table = i;
+		if (str_begins(text, "COMMIT") &&
+		    table < N_ELEMENTS(jumps)) {
+			bool jump, chain;
+
+			find_jump(saved, table, bridge, &jump, &chain);
+			if (!jump)
+				buf_printf(out, "-I %s -j netbr-%s-%c\n",
+					   jumps[table].hook, bridge,
+					   jumps[table].suffix);
+		}
+		buf_add(out, text, len);
+		buf_puts(out, "\n");
+		text += len + (text[len] == '\n');
+	}
+}
+
+static void removal_lines(const char *saved, const char *bridge,
+			  struct buf *out)
+{
+	for (size_t i = 0; i < N_ELEMENTS(jumps); i++) {
+		bool jump, chain;
+
+		find_jump(saved, i, bridge, &jump, &chain);
+		if (!jump && !chain)
+			continue;
+		buf_printf(out, "*%s\n", jumps[i].table);
+		if (jump)
+			buf_printf(out, "-D %s -j netbr-%s-%c\n",
+				   jumps[i].hook, bridge, jumps[i].suffix);
+		if (chain)
+			buf_printf(out, "-F netbr-%s-%c\n-X netbr-%s-%c\n",
+				   bridge, jumps[i].suffix, bridge,
+				   jumps[i].suffix);
+		buf_puts(out, "COMMIT\n");
+	}
+}
+
+static int ipt_load_one(bool v6, const char *bridge, const char *text,
+			char **why)
+{
+	const char *const argv[] = { v6 ? "ip6tables-restore" :
+				     "iptables-restore", "--noflush", NULL };
+	_cleanup_buf_ struct buf saved = { 0 }, in = { 0 };
+	int rc = ipt_save(v6, &saved, why);
+
+	if (rc < 0)
+		return rc;
+	if (*text)
+		add_jumps(text, buf_str(&saved), bridge, &in);
+	else
+		removal_lines(buf_str(&saved), bridge, &in);
+	return in.len ? run_helper(argv, in.s, why) : 0;
+}
+
+static int ipt_load(const char *bridge, const char *text, char **why)
+{
+	const char *mark = strstr(text, FW_IP6_MARK);
+	_cleanup_free_ char *v4 = xstrndup(text, mark ? (size_t)(mark - text) :
+					   strlen(text));
+	int rc = ipt_load_one(false, bridge, v4, why);
+
+	if (rc < 0)
+		return rc;
+	return ipt_load_one(true, bridge,
+			    mark ? mark + strlen(FW_IP6_MARK) : "", why);
+}
+
+/* ---- both ------------------------------------------------------------- */
+
+char *fw_digest(const char *backend, const char *bridge)
+{
+	if (streq(backend, "nftables"))
+		return nft_digest(bridge);
+	if (streq(backend, "iptables"))
+		return ipt_digest(bridge);
+	return NULL;
+}
+
+int fw_load(const char *backend, const char *bridge, const char *text,
+	    char **why)
+{
+	if (streq(backend, "nftables"))
+		return nft_load(bridge, text, why);
+	if (streq(backend, "iptables"))
+		return ipt_load(bridge, text, why);
+	return 0;
+}
+
+char *fw_text(const struct model *m, const struct facts *f,
+	      const char *backend, const struct bridge *b, const char *root)
+{
+	struct buf out = { 0 };
+	_cleanup_buf_ struct buf v6 = { 0 };
+
+	if (streq(backend, "nftables")) {
+		if (output_render(m, f, OUT_NFTABLES, b, root, &out) == 0)
+			return out.s;
+	} else if (output_render(m, f, OUT_IPTABLES, b, root, &out) == 0 &&
+		   output_render(m, f, OUT_IP6TABLES, b, root, &v6) == 0) {
+		buf_puts(&out, FW_IP6_MARK);
+		buf_puts(&out, buf_str(&v6));
+		return out.s;
+	}
+	buf_free(&out);
+	return NULL;
+}

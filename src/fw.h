@@ -1,0 +1,27 @@
+/* Our firewall tables and chains: is what we loaded still there, load it,
+ * remove it. Nothing of anybody else's is read for its meaning or touched. */
+#ifndef NETBR_FW_H
+#define NETBR_FW_H
+
+#include "util.h"
+#include "view.h"
+
+/* What separates the two texts of the iptables backend. */
+#define FW_IP6_MARK "# -- ip6tables --\n"
+
+/* The backend of a config on this machine: "nftables", "iptables", "none".*/
+const char *fw_backend(const struct model *m);
+
+/* A digest of what is loaded for a bridge; NULL if nothing is. */
+char *fw_digest(const char *backend, const char *bridge);
+
+/* Loads a text ("" removes everything of the bridge) in one transaction.
+ * Returns 0 or -errno; *why (caller frees) gets the helper's words. */
+int fw_load(const char *backend, const char *bridge, const char *text,
+	    char **why);
+
+/* Renders what to load. NULL after an error message. */
+char *fw_text(const struct model *m, const struct facts *f,
+	      const char *backend, const struct bridge *b, const char *root);
+
+#endif

@@ -1,0 +1,329 @@
+#include "nlop.h"
+
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netlink/attr.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define DELETE_CHUNK 64
+
+static struct nl_msg *message(int type, int flags, const void *head,
+			      size_t len)
+{
+	struct nl_msg *msg = nlmsg_alloc_size(8192);
+	struct nlmsghdr *h;
+
+	if (!msg)
+		abort();
+	h = nlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, type, 0, flags);
+	if (!h || nlmsg_append(msg, (void *)(uintptr_t)head, len,
+			       NLMSG_ALIGNTO) < 0)
+		abort();
+	return msg;
+}
+
+/* The values of linux/if_link.h, IFLA_BR_*; times in 1/100 s. */
+static void put_bridge(struct nl_msg *msg, const struct link_set *s)
+{
+	struct nlattr *info, *data;
+
+	info = nla_nest_start(msg, IFLA_LINKINFO);
+	nla_put_string(msg, IFLA_INFO_KIND, "bridge");
+	data = nla_nest_start(msg, IFLA_INFO_DATA);
+	if (s->has & LS_FORWARD_DELAY)
+		nla_put_u32(msg, IFLA_BR_FORWARD_DELAY, s->br.forward_delay);
+	if (s->has & LS_HELLO_TIME)
+		nla_put_u32(msg, IFLA_BR_HELLO_TIME, s->br.hello_time);
+	if (s->has & LS_MAX_AGE)
+		nla_put_u32(msg, IFLA_BR_MAX_AGE, s->br.max_age);
+	if (s->has & LS_AGEING_TIME)
+		nla_put_u32(msg, IFLA_BR_AGEING_TIME, s->br.ageing_time);
+	if (s->has & LS_STP)
+		nla_put_u32(msg, IFLA_BR_STP_STATE, s->br.stp);
+	if (s->has & LS_PRIORITY)
+		nla_put_u16(msg, IFLA_BR_PRIORITY, s->br.priority);
+	if (s->has & LS_SNOOPING)
+		nla_put_u8(msg, IFLA_BR_MCAST_SNOOPING, s->br.snooping);
+	nla_nest_end(msg, data);
+	nla_nest_end(msg, info);
+}
+
+static void put_isolated(struct nl_msg *msg, bool isolated)
+{
+	struct nlattr *info, *data;
+
+	info = nla_nest_start(msg, IFLA_LINKINFO);
+	nla_put_string(msg, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = nla_nest_start(msg, IFLA_INFO_SLAVE_DATA);
+	nla_put_u8(msg, IFLA_BRPORT_ISOLATED, isolated);
+	nla_nest_end(msg, data);
+	nla_nest_end(msg, info);
+}
+
+/* The index of a link, 0 if it does not exist. Names change hands slowly:
+ * one look-up for a run of operations on the same one. */
+static int link_index(const char *name)
+{
+	return if_nametoindex(name);
+}
+
+static struct nl_msg *link_message(const struct op *op, int *rc)
+{
+	const struct link_set *s = &op->set;
+	bool create = op->kind == OP_BRIDGE_CREATE;
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	int master = 0;
+	struct nl_msg *msg;
+
+	if ((s->has & LS_MASTER) && *s->master) {
+		master = link_index(s->master);
+		if (!master) {
+			*rc = -ENODEV;
+			return NULL;
+		}
+	}
+	if (s->has & LS_UP) {
+		i.ifi_change = IFF_UP;
+		i.ifi_flags = s->up ? IFF_UP : 0;
+	}
+	msg = message(RTM_NEWLINK, create ? NLM_F_CREATE | NLM_F_EXCL : 0, &i,
+		      sizeof(i));
+	nla_put_string(msg, IFLA_IFNAME, op->object);
+	if (s->has & LS_MAC)
+		nla_put(msg, IFLA_ADDRESS, 6, s->mac.b);
+	if (s->has & LS_MTU)
+		nla_put_u32(msg, IFLA_MTU, s->mtu);
+	if (s->has & LS_MASTER)
+		nla_put_u32(msg, IFLA_MASTER, master);
+	if (s->has & LS_ALIAS)
+		nla_put(msg, IFLA_IFALIAS, strlen(s->alias), s->alias);
+	if (create || (s->has & LS_BRIDGE_BITS))
+		put_bridge(msg, s);
+	if (s->has & LS_ISOLATED)
+		put_isolated(msg, s->isolated);
+	return msg;
+}
+
+/* ---- addresses -------------------------------------------------------- */
+
+/* A dumped message again, for another link. */
+static struct nl_msg *replay(int type, int flags, const uint8_t *raw,
+			     size_t len)
+{
+	return message(type, flags, raw, len);
+}
+
+static struct nl_msg *addr_message(const struct op *op, int index)
+{
+	const struct op_addr *a = &op->addr;
+	bool add = op->kind == OP_ADDR_ADD;
+	bool v4 = a->c.ip.family == AF_INET;
+	struct ifaddrmsg m = { .ifa_family = a->c.ip.family,
+			       .ifa_prefixlen = a->c.plen,
+			       .ifa_index = index };
+	struct nl_msg *msg;
+
+	if (add && a->raw) {
+		msg = replay(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, a->raw,
+			     a->raw_len);
+		((struct ifaddrmsg *)nlmsg_data(nlmsg_hdr(msg)))->ifa_index =
+			index;
+		return msg;
+	}
+	msg = message(add ? RTM_NEWADDR : RTM_DELADDR,
+		      add ? NLM_F_CREATE | NLM_F_EXCL : 0, &m, sizeof(m));
+	nla_put(msg, IFA_LOCAL, ip_bits(&a->c.ip) / 8, a->c.ip.b);
+	nla_put(msg, IFA_ADDRESS, ip_bits(&a->c.ip) / 8, a->c.ip.b);
+	if (add && v4 && a->c.plen < 31) {
+		struct ip last = cidr_last(&a->c);
+
+		nla_put(msg, IFA_BROADCAST, 4, last.b);
+	}
+	if (add && a->valid != KFOREVER) {
+		struct ifa_cacheinfo c = { .ifa_valid = a->valid,
+					   .ifa_prefered = a->preferred };
+
+		nla_put(msg, IFA_CACHEINFO, sizeof(c), &c);
+	}
+	return msg;
+}
+
+/* ---- routes ----------------------------------------------------------- */
+
+/* The same route over another link: every attribute but the outgoing link
+ * and what the kernel only reports. */
+static struct nl_msg *route_replay(const struct op_route *r, int type,
+				   int flags, int index)
+{
+	struct rtmsg m;
+	struct nl_msg *msg;
+	struct nlattr *a;
+	int left = r->raw_len - NLMSG_ALIGN(sizeof(m));
+
+	memcpy(&m, r->raw, sizeof(m));
+	/* RTNH_F_DEAD and the like are states; only onlink is a wish */
+	m.rtm_flags &= RTNH_F_ONLINK;
+	msg = message(type, flags, &m, sizeof(m));
+	a = (struct nlattr *)(r->raw + NLMSG_ALIGN(sizeof(m)));
+	for (; nla_ok(a, left); a = nla_next(a, &left)) {
+		int t = nla_type(a);
+
+		if (t == RTA_OIF || t == RTA_CACHEINFO || t == RTA_EXPIRES)
+			continue;
+		nla_put(msg, t | (a->nla_type & NLA_F_NESTED), nla_len(a),
+			nla_data(a));
+	}
+	nla_put_u32(msg, RTA_OIF, index);
+	if (r->expires && type == RTM_NEWROUTE)
+		nla_put_u32(msg, RTA_EXPIRES, r->expires);
+	return msg;
+}
+
+static struct nl_msg *route_message(const struct op *op, int index)
+{
+	const struct op_route *r = &op->route;
+	bool add = op->kind == OP_ROUTE_ADD, v4 = r->gw.family == AF_INET;
+	int type = add ? RTM_NEWROUTE : RTM_DELROUTE;
+	int flags = !add ? 0 : r->replace ? NLM_F_CREATE | NLM_F_REPLACE :
+		    v4 ? NLM_F_CREATE | NLM_F_APPEND : NLM_F_CREATE;
+	struct rtmsg m = { .rtm_family = r->dst.ip.family,
+			   .rtm_dst_len = r->dst.plen,
+			   .rtm_table = RT_TABLE_MAIN,
+			   .rtm_protocol = RTPROT_BOOT,
+			   .rtm_scope = add ? RT_SCOPE_UNIVERSE :
+				      RT_SCOPE_NOWHERE,
+			   .rtm_type = RTN_UNICAST };
+	struct nl_msg *msg;
+
+	if (r->raw)
+		return route_replay(r, type, flags, index);
+	msg = message(type, flags, &m, sizeof(m));
+	if (r->dst.plen)
+		nla_put(msg, RTA_DST, ip_bits(&r->dst.ip) / 8, r->dst.ip.b);
+	if (r->gw.family)
+		nla_put(msg, RTA_GATEWAY, ip_bits(&r->gw) / 8, r->gw.b);
+	if (r->metric)
+		nla_put_u32(msg, RTA_PRIORITY, r->metric);
+	nla_put_u32(msg, RTA_OIF, index);
+	return msg;
+}
+
+struct nl_msg *nlop_message(const struct op *op, int *rc)
+{
+	int index;
+
+	*rc = 0;
+	if (op->kind == OP_BRIDGE_CREATE || op->kind == OP_LINK_SET)
+		return link_message(op, rc);
+	index = link_index(op->object);
+	if (!index) {
+		*rc = -ENODEV;
+		return NULL;
+	}
+	if (op->kind == OP_ADDR_ADD || op->kind == OP_ADDR_DEL)
+		return addr_message(op, index);
+	return route_message(op, index);
+}
+
+/* ---- deleting --------------------------------------------------------- */
+
+static struct nl_msg *delete_one(const char *name)
+{
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	struct nl_msg *msg = message(RTM_DELLINK, 0, &i, sizeof(i));
+
+	nla_put_string(msg, IFLA_IFNAME, name);
+	return msg;
+}
+
+static struct nl_msg *set_group(const char *name, uint32_t group)
+{
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	struct nl_msg *msg = message(RTM_NEWLINK, 0, &i, sizeof(i));
+
+	nla_put_string(msg, IFLA_IFNAME, name);
+	nla_put_u32(msg, IFLA_GROUP, group);
+	return msg;
+}
+
+static struct nl_msg *delete_group(uint32_t group)
+{
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	struct nl_msg *msg = message(RTM_DELLINK, 0, &i, sizeof(i));
+
+	nla_put_u32(msg, IFLA_GROUP, group);
+	return msg;
+}
+
+struct used {
+	uint32_t group;
+	bool found;
+};
+
+static void on_member(struct nlmsghdr *h, void *arg)
+{
+	struct used *u = arg;
+	struct nlattr *a[IFLA_MAX + 1];
+
+	if (h->nlmsg_type == RTM_NEWLINK &&
+	    nlmsg_parse(h, sizeof(struct ifinfomsg), a, IFLA_MAX, NULL) == 0 &&
+	    a[IFLA_GROUP] && nla_get_u32(a[IFLA_GROUP]) == u->group)
+		u->found = true;
+}
+
+/* A group number that no link has; 0 after eight tries. */
+static uint32_t free_group(struct nlx *nl)
+{
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	struct used u = { .group = 0x6e627200 };	/* "nbr" */
+
+	for (int tries = 0; tries < 8; tries++, u.group++) {
+		u.found = false;
+		if (nlx_dump(nl, message(RTM_GETLINK, 0, &i, sizeof(i)),
+			     on_member, NULL, &u) == 0 && !u.found)
+			return u.group;
+	}
+	return 0;
+}
+
+static int delete_chunk(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n,
+			uint32_t group)
+{
+	struct nlx_batch b = { 0 };
+	unsigned int failed;
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		nlx_batch_add(nl, &b, set_group(names[i], group));
+	rc = nlx_batch_send(nl, &b, &failed);
+	if (rc < 0 && rc != -ENODEV)
+		return rc;
+	rc = nlx_ask(nl, delete_group(group));
+	return rc == -ENODEV ? 0 : rc;
+}
+
+int nlop_delete_links(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n)
+{
+	uint32_t group = n > 2 ? free_group(nl) : 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < n && rc == 0;) {
+		size_t chunk = n - i < DELETE_CHUNK ? n - i : DELETE_CHUNK;
+
+		if (group) {
+			rc = delete_chunk(nl, names + i, chunk, group);
+			i += chunk;
+			continue;
+		}
+		rc = nlx_ask(nl, delete_one(names[i++]));
+		if (rc == -ENODEV)
+			rc = 0;
+	}
+	return rc;
+}

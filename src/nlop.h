@@ -1,0 +1,17 @@
+/* Operations as netlink messages. */
+#ifndef NETBR_NLOP_H
+#define NETBR_NLOP_H
+
+#include "nl.h"
+#include "op.h"
+
+/* The message for a link, address or route operation; NULL with *rc set to
+ * -errno if a link it names does not exist. */
+struct nl_msg *nlop_message(const struct op *op, int *rc);
+
+/* Deletes links: one by one, or, from three on, through a private group in
+ * chunks, so that the kernel pays its grace periods once a chunk and never
+ * holds its lock for long. 0 or -errno. */
+int nlop_delete_links(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n);
+
+#endif

@@ -1,0 +1,317 @@
+#include "report.h"
+
+#include <jansson.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SCHEMA_VERSION 1
+
+static const char *const kind_names[OP_KIND_COUNT] = {
+	[OP_BRIDGE_CREATE] = "bridge-create", [OP_TAP_CREATE] = "tap-create",
+	[OP_LINK_SET] = "link-set", [OP_LINK_DELETE] = "link-delete",
+	[OP_ADDR_ADD] = "address-add", [OP_ADDR_DEL] = "address-remove",
+	[OP_ROUTE_ADD] = "route-add", [OP_ROUTE_DEL] = "route-remove",
+	[OP_SYSCTL] = "sysctl", [OP_FIREWALL] = "firewall",
+	[OP_ANNOUNCE] = "announce",
+};
+
+static void dump_json(json_t *j)
+{
+	json_dumpf(j, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(j);
+}
+
+static json_t *op_to_json(const struct op *op)
+{
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "operation",
+			      kind_names[op->kind], "class",
+			      class_names[op->class], "object", op->object,
+			      "sentence", op->sentence);
+
+	if (*op->bridge)
+		json_object_set_new(o, "bridge", json_string(op->bridge));
+	if (op->attr) {
+		json_object_set_new(o, "attribute", json_string(op->attr));
+		json_object_set_new(o, "wanted", json_string(op->want));
+		json_object_set_new(o, "actual", json_string(op->have));
+	}
+	return o;
+}
+
+static json_t *warnings_to_json(const struct plan *p)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < p->n_warnings; i++)
+		json_array_append_new(a, json_string(p->warnings[i]));
+	return a;
+}
+
+void report_plan(const struct plan *p, bool json)
+{
+	json_t *ops;
+
+	if (!json) {
+		for (size_t i = 0; i < p->n; i++)
+			printf("%-10s %s\n", class_names[p->v[i]->class],
+			       p->v[i]->sentence);
+		return;
+	}
+	ops = json_array();
+	for (size_t i = 0; i < p->n; i++)
+		json_array_append_new(ops, op_to_json(p->v[i]));
+	dump_json(json_pack("{s:i, s:o, s:o}", "version", SCHEMA_VERSION,
+			    "operations", ops, "warnings",
+			    warnings_to_json(p)));
+}
+
+/* ---- leases ----------------------------------------------------------- */
+
+/* A guest's lease in dnsmasq's file: "EXPIRY MAC ADDRESS NAME CLIENT-ID".
+ * False if it has none that still runs. */
+static bool find_lease(const struct session *s, const struct bridge *b,
+		       const struct mac *mac, char ip[IP_TEXT], long *left)
+{
+	_cleanup_free_ char *below = xasprintf("/var/lib/netbr/%s.leases",
+					       b->name);
+	_cleanup_free_ char *path = path_join(s->cli->root, below);
+	_cleanup_buf_ struct buf text = { 0 };
+	char *save, *line;
+
+	if (buf_read_file(&text, path, 64 << 20) < 0 || !text.len)
+		return false;
+	for (line = strtok_r(text.s, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char mac_text[64], ip_text[64];
+		struct mac m;
+		long expiry;
+
+		if (sscanf(line, "%ld %63s %63s", &expiry, mac_text,
+			   ip_text) != 3 || !mac_parse(mac_text, &m) ||
+		    !mac_equal(&m, mac) ||
+		    (expiry && expiry < (long)time(NULL)))
+			continue;
+		*left = expiry ? expiry - (long)time(NULL) : 0;
+		str_put(ip, IP_TEXT, ip_text);
+		return true;
+	}
+	return false;
+}
+
+/* ---- status ----------------------------------------------------------- */
+
+static const char *port_states[] = { "disabled", "listening", "learning",
+				     "forwarding", "blocking" };
+
+static const char *link_word(const struct klink *l)
+{
+	return !l ? "missing" : !(l->flags & IFF_UP) ? "down" :
+	       l->flags & KLINK_LOWER_UP ? "up" : "no-carrier";
+}
+
+static json_t *addresses_of(const struct session *s, const struct klink *l)
+{
+	json_t *a = json_array();
+	char text[CIDR_TEXT];
+
+	for (size_t i = 0; l && i < s->k.n_addrs; i++)
+		if (s->k.addrs[i].index == l->index)
+			json_array_append_new(a, json_string(cidr_format(
+				&s->k.addrs[i].c, text)));
+	return a;
+}
+
+static json_t *counters(const struct klink *l)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "rx_bytes", (json_int_t)l->rx_bytes,
+			 "rx_packets", (json_int_t)l->rx_packets,
+			 "rx_dropped", (json_int_t)l->rx_dropped,
+			 "tx_bytes", (json_int_t)l->tx_bytes,
+			 "tx_packets", (json_int_t)l->tx_packets,
+			 "tx_dropped", (json_int_t)l->tx_dropped);
+}
+
+static json_t *guest_to_json(const struct session *s, const struct guest *g)
+{
+	json_t *o = json_object(), *ips = json_array();
+	char text[MAC_TEXT], ip[IP_TEXT];
+	long left;
+
+	for (size_t i = 0; i < g->ip.n; i++)
+		json_array_append_new(ips, json_string(g->ip.v[i].text));
+	json_object_set_new(o, "name", json_string(g->name));
+	json_object_set_new(o, "reserved", ips);
+	if (g->has_mac) {
+		json_object_set_new(o, "mac",
+				    json_string(mac_format(&g->mac, text)));
+		if (find_lease(s, g->bridge, &g->mac, ip, &left)) {
+			json_object_set_new(o, "lease", json_string(ip));
+			json_object_set_new(o, "lease_left_s",
+					    json_integer(left));
+		}
+	}
+	return o;
+}
+
+static json_t *port_to_json(const struct session *s, const struct klink *l,
+			    const char *name)
+{
+	const struct port *p = model_port(s->m, name);
+	json_t *o = json_object();
+	char mac[MAC_TEXT];
+
+	json_object_set_new(o, "name", json_string(name));
+	json_object_set_new(o, "state", json_string(link_word(l)));
+	json_object_set_new(o, "netbr", json_boolean(l && klink_is_ours(l)));
+	if (l) {
+		json_object_set_new(o, "mac",
+				    json_string(mac_format(&l->mac, mac)));
+		json_object_set_new(o, "mtu", json_integer(l->mtu));
+		if (l->master)
+			json_object_set_new(o, "port_state", json_string(
+				port_states[l->port_state % 5]));
+		json_object_set_new(o, "counters", counters(l));
+	}
+	if (p && p->guest)
+		json_object_set_new(o, "guest", guest_to_json(s, p->guest));
+	return o;
+}
+
+/* The ports the config wants, then those that are there besides. */
+static json_t *ports_of(const struct session *s, const struct bridge *b,
+			const struct klink *br)
+{
+	json_t *a = json_array();
+	bool bridged = b->uplink && bridge_mode(b) == MODE_BRIDGED;
+
+	if (bridged)
+		json_array_append_new(a, port_to_json(s, kstate_link(
+			&s->k, b->uplink), b->uplink));
+	for (size_t i = 0; i < b->ports.n; i++)
+		json_array_append_new(a, port_to_json(s, kstate_link(
+			&s->k, b->ports.v[i].text), b->ports.v[i].text));
+	for (size_t i = 0; br && i < s->k.n_links; i++) {
+		const struct klink *l = &s->k.links[i];
+
+		if (l->master == br->index && !list_has(&b->ports, l->name) &&
+		    !(bridged && streq(b->uplink, l->name)))
+			json_array_append_new(a, port_to_json(s, l, l->name));
+	}
+	return a;
+}
+
+static json_t *bridge_to_json(const struct session *s,
+			      const struct bridge *b)
+{
+	const struct klink *l = kstate_link(&s->k, b->name);
+	json_t *o = json_object();
+	char mac[MAC_TEXT];
+
+	json_object_set_new(o, "name", json_string(b->name));
+	json_object_set_new(o, "mode",
+			    json_string(mode_names[bridge_mode(b)]));
+	json_object_set_new(o, "state", json_string(link_word(l)));
+	json_object_set_new(o, "uplink", b->uplink ?
+			    json_string(b->uplink) : json_null());
+	json_object_set_new(o, "addresses", addresses_of(s, l));
+	if (l) {
+		json_object_set_new(o, "mac",
+				    json_string(mac_format(&l->mac, mac)));
+		json_object_set_new(o, "mtu", json_integer(l->mtu));
+		json_object_set_new(o, "stp", json_boolean(l->br.stp));
+		json_object_set_new(o, "counters", counters(l));
+	}
+	json_object_set_new(o, "ports", ports_of(s, b, l));
+	return o;
+}
+
+static const char *text(json_t *o, const char *key)
+{
+	const char *t = json_string_value(json_object_get(o, key));
+
+	return t ? t : "";
+}
+
+static void print_guest(json_t *g)
+{
+	json_t *ips = json_object_get(g, "reserved");
+
+	printf("  guest %s", text(g, "name"));
+	for (size_t i = 0; i < json_array_size(ips); i++)
+		printf("%s%s", i ? ", " : " reserved ",
+		       json_string_value(json_array_get(ips, i)));
+	if (*text(g, "lease"))
+		printf(" lease %s (%lld s left)", text(g, "lease"),
+		       (long long)json_integer_value(json_object_get(
+			       g, "lease_left_s")));
+}
+
+static void print_bridge(json_t *b)
+{
+	json_t *a = json_object_get(b, "addresses"), *p;
+	json_t *ports = json_object_get(b, "ports");
+	size_t i;
+
+	printf("%s: %s, %s", text(b, "name"), text(b, "mode"),
+	       text(b, "state"));
+	if (*text(b, "mac"))
+		printf(", MAC %s", text(b, "mac"));
+	for (i = 0; i < json_array_size(a); i++)
+		printf(", %s", json_string_value(json_array_get(a, i)));
+	putchar('\n');
+	json_array_foreach(ports, i, p) {
+		json_t *c = json_object_get(p, "counters");
+
+		printf("  %-15s %-10s", text(p, "name"), text(p, "state"));
+		if (c)
+			printf(" in %lld out %lld packets",
+			       (long long)json_integer_value(json_object_get(
+				       c, "rx_packets")),
+			       (long long)json_integer_value(json_object_get(
+				       c, "tx_packets")));
+		if (json_object_get(p, "guest"))
+			print_guest(json_object_get(p, "guest"));
+		else if (c && !json_is_true(json_object_get(p, "netbr")))
+			printf("  not netbr's");
+		putchar('\n');
+	}
+}
+
+static json_t *drift_to_json(const struct plan *drift)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < drift->n; i++)
+		if (drift->v[i]->attr)
+			json_array_append_new(a, op_to_json(drift->v[i]));
+	return a;
+}
+
+void report_status(const struct session *s, const struct plan *drift,
+		   bool json)
+{
+	json_t *bridges = json_array(), *d = drift_to_json(drift), *o;
+	size_t i;
+
+	for (i = 0; i < s->n_bridges; i++)
+		json_array_append_new(bridges,
+				      bridge_to_json(s, s->bridges[i]));
+	if (json) {
+		dump_json(json_pack("{s:i, s:o, s:o}", "version",
+				    SCHEMA_VERSION, "bridges", bridges,
+				    "drift", d));
+		return;
+	}
+	json_array_foreach(bridges, i, o)
+		print_bridge(o);
+	json_array_foreach(d, i, o)
+		printf("drift: %s %s: wanted %s, is %s\n", text(o, "object"),
+		       text(o, "attribute"), text(o, "wanted"),
+		       text(o, "actual"));
+	json_decref(bridges);
+	json_decref(d);
+}

@@ -1,0 +1,14 @@
+/* Plans and status for people and, as JSON, for programs. */
+#ifndef NETBR_REPORT_H
+#define NETBR_REPORT_H
+
+#include "session.h"
+
+/* Prints the operations. */
+void report_plan(const struct plan *p, bool json);
+/* Prints bridges, ports, guests and, from a plan that `up` would run, what
+ * is not as it should be. */
+void report_status(const struct session *s, const struct plan *drift,
+		   bool json);
+
+#endif

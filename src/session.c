@@ -1,0 +1,174 @@
+#include "session.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fw.h"
+#include "nldump.h"
+#include "sys.h"
+
+/* ---- what the planner asks --------------------------------------------- */
+
+static char *ask_sysctl(void *arg, const char *path)
+{
+	(void)arg;
+	return sysctl_read(path);
+}
+
+static char *ask_digest(void *arg, const char *backend, const char *bridge)
+{
+	(void)arg;
+	return fw_digest(backend, bridge);
+}
+
+static char *ask_text(void *arg, const struct bridge *b)
+{
+	struct session *s = arg;
+
+	return fw_text(s->m, &s->f, s->in.fw_backend, b, s->cli->root);
+}
+
+static bool ask_account(void *arg, const char *name, bool group, uint32_t *id)
+{
+	(void)arg;
+	return account_id(name, group, id);
+}
+
+/* A tap that is up has a carrier just while a process holds it. */
+static bool ask_held(void *arg, const char *name)
+{
+	struct session *s = arg;
+	const struct klink *l = kstate_link(&s->k, name);
+
+	if (l && (l->flags & IFF_UP))
+		return l->flags & KLINK_LOWER_UP;
+	return tap_held(name);
+}
+
+/* ---- opening ---------------------------------------------------------- */
+
+static void add_gone(struct session *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_gone; i++)
+		if (streq(s->gone[i], name))
+			return;
+	ARRAY_GROW(s->gone, s->n_gone);
+	s->gone[s->n_gone++] = name;
+}
+
+static void add_bridge(struct session *s, const struct bridge *b)
+{
+	ARRAY_GROW(s->bridges, s->n_bridges);
+	s->bridges[s->n_bridges++] = b;
+}
+
+bool session_all(const struct session *s)
+{
+	return !s->cli->n_args;
+}
+
+/* `down` may name a bridge that the config no longer has. */
+static int choose(struct session *s, bool down)
+{
+	for (size_t i = 0; session_all(s) && i < s->m->n_bridges; i++)
+		add_bridge(s, s->m->bridges[i]);
+	for (int i = 0; i < s->cli->n_args; i++) {
+		const char *name = s->cli->args[i];
+		const struct bridge *b = model_bridge(s->m, name);
+		const struct klink *l = kstate_link(&s->k, name);
+
+		if (b) {
+			add_bridge(s, b);
+		} else if (down && (state_bridge(&s->st, name) ||
+				    (l && klink_is_ours(l)))) {
+			add_gone(s, name);
+		} else {
+			msg_error("there is no bridge '%s' in the "
+				  "configuration", name);
+			return RC_USAGE;
+		}
+	}
+	for (size_t i = 0; down && session_all(s) && i < s->k.n_links; i++) {
+		const struct klink *l = &s->k.links[i];
+
+		if (streq(l->kind, "bridge") && klink_is_ours(l) &&
+		    !model_bridge(s->m, l->name))
+			add_gone(s, l->name);
+	}
+	return RC_OK;
+}
+
+int session_dump(struct session *s)
+{
+	int rc;
+
+	kstate_free(&s->k);
+	rc = nldump_all(&s->nl, &s->k);
+	if (rc < 0) {
+		msg_error("the kernel's state can't be read: %s",
+			  strerror(-rc));
+		return RC_FAILED;
+	}
+	return RC_OK;
+}
+
+int session_open(struct session *s, const struct cli *c,
+		 const struct model *m, bool down)
+{
+	int rc;
+
+	*s = (struct session){ .cli = c, .m = m };
+	rc = nlx_open(&s->nl, NETLINK_ROUTE);
+	if (rc < 0) {
+		msg_error("netlink: %s", strerror(-rc));
+		return RC_FAILED;
+	}
+	facts_read(&s->f, m, c->root);
+	state_load(&s->st, c->root);
+	rc = session_dump(s);
+	if (rc == RC_OK)
+		rc = choose(s, down);
+	s->in = (struct plan_input){
+		.m = m, .f = &s->f, .k = &s->k, .st = &s->st,
+		.force = c->force, .bridges = s->bridges,
+		.n_bridges = s->n_bridges, .gone = s->gone,
+		.n_gone = s->n_gone, .fw_backend = fw_backend(m),
+		.sysctl = ask_sysctl, .fw_digest = ask_digest,
+		.fw_text = ask_text, .user_id = ask_account,
+		.tap_held = ask_held, .arg = s,
+	};
+	return rc;
+}
+
+void session_close(struct session *s)
+{
+	free(s->bridges);
+	free(s->gone);
+	kstate_free(&s->k);
+	state_free(&s->st);
+	facts_free(&s->f);
+	nlx_shut(&s->nl);
+}
+
+int session_save(struct session *s)
+{
+	int rc;
+
+	for (size_t i = 0; i < s->st.n_bridges; i++) {
+		struct saved_bridge *b = &s->st.bridges[i];
+
+		if (b->fw_digest && !*b->fw_digest) {
+			char *d = fw_digest(b->fw_backend, b->name);
+
+			free(b->fw_digest);
+			b->fw_digest = d ? d : xstrdup("");
+		}
+	}
+	rc = state_save(&s->st, s->cli->root);
+	if (rc < 0)
+		msg_error("%s/run/netbr/state.json can't be written: %s",
+			  s->cli->root, strerror(-rc));
+	return rc;
+}

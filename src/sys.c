@@ -1,0 +1,239 @@
+#include "sys.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <ifaddrs.h>
+#include <linux/if_arp.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- taps ------------------------------------------------------------- */
+
+static int tap_rights(int fd, const struct ktun *t)
+{
+	/* -1 takes an owner or group away again */
+	if (ioctl(fd, TUNSETOWNER, t->owner == KFOREVER ? -1L :
+		  (long)t->owner) < 0 ||
+	    ioctl(fd, TUNSETGROUP, t->group == KFOREVER ? -1L :
+		  (long)t->group) < 0)
+		return -errno;
+	return 0;
+}
+
+int tap_create(const char *name, const struct ktun *t, unsigned long queues)
+{
+	_cleanup_fd_ int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	struct ifreq r = { 0 };
+	int rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	str_put(r.ifr_name, sizeof(r.ifr_name), name);
+	r.ifr_flags = IFF_TAP | IFF_NO_PI | (t->vnet_hdr ? IFF_VNET_HDR : 0) |
+		      (queues > 1 ? IFF_MULTI_QUEUE : 0);
+	if (ioctl(fd, TUNSETIFF, &r) < 0)
+		return -errno;
+	if (!t->persist && t->owner == KFOREVER && t->group == KFOREVER)
+		return ioctl(fd, TUNSETPERSIST, 1) < 0 ? -errno : 0;
+	rc = tap_rights(fd, t);
+	if (rc == 0 && ioctl(fd, TUNSETPERSIST, 1) < 0)
+		rc = -errno;
+	return rc;
+}
+
+/* /proc/PID/fdinfo/FD of a tun descriptor has a line "iff:\tNAME". */
+static bool fdinfo_names(const char *path, const char *name)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	_cleanup_free_ char *want = xasprintf("iff:\t%s\n", name);
+
+	return buf_read_file(&b, path, 65536) == 0 &&
+	       strstr(buf_str(&b), want);
+}
+
+static bool process_holds(const char *pid, const char *name)
+{
+	_cleanup_free_ char *dir = xasprintf("/proc/%s/fd", pid);
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	bool found = false;
+
+	while (d && !found && (e = readdir(d))) {
+		char target[32];
+		_cleanup_free_ char *fd = xasprintf("%s/%s", dir, e->d_name);
+		_cleanup_free_ char *info = xasprintf("/proc/%s/fdinfo/%s",
+						      pid, e->d_name);
+		ssize_t n = readlink(fd, target, sizeof(target) - 1);
+
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		found = streq(target, "/dev/net/tun") &&
+			fdinfo_names(info, name);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+bool tap_held(const char *name)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	bool found = false;
+
+	while (d && !found && (e = readdir(d)))
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
+			found = process_holds(e->d_name, name);
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* ---- sysctls ---------------------------------------------------------- */
+
+char *sysctl_read(const char *path)
+{
+	_cleanup_free_ char *p = xasprintf("/proc/sys/%s", path);
+	struct buf b = { 0 };
+
+	if (buf_read_file(&b, p, 65536) < 0) {
+		buf_free(&b);
+		return NULL;
+	}
+	b.s[strcspn(b.s, "\n")] = '\0';
+	return b.s;
+}
+
+int sysctl_write(const char *path, const char *value)
+{
+	_cleanup_free_ char *p = xasprintf("/proc/sys/%s", path);
+	_cleanup_fd_ int fd = open(p, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		return -errno;
+	return 0;
+}
+
+/* ---- users ------------------------------------------------------------ */
+
+bool account_id(const char *name, bool group, uint32_t *id)
+{
+	unsigned long v;
+
+	if (uint_parse(name, 0, UINT32_MAX - 1, &v)) {
+		*id = v;
+		return true;
+	}
+	if (group) {
+		struct group *g = getgrnam(name);
+
+		if (g)
+			*id = g->gr_gid;
+		return g;
+	}
+	struct passwd *p = getpwnam(name);
+
+	if (p)
+		*id = p->pw_uid;
+	return p;
+}
+
+/* ---- announcements ---------------------------------------------------- */
+
+struct arp_frame {
+	struct ether_header eth;
+	struct arphdr arp;
+	uint8_t sender_mac[6], sender_ip[4], target_mac[6], target_ip[4];
+} __attribute__((packed));
+
+static void announce4(int index, const uint8_t mac[6], const struct in_addr *a)
+{
+	_cleanup_fd_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_ifindex = index, .sll_halen = 6 };
+	struct arp_frame f = { 0 };
+
+	memset(f.eth.ether_dhost, 0xff, 6);
+	memcpy(f.eth.ether_shost, mac, 6);
+	f.eth.ether_type = htons(ETHERTYPE_ARP);
+	f.arp.ar_hrd = htons(ARPHRD_ETHER);
+	f.arp.ar_pro = htons(ETHERTYPE_IP);
+	f.arp.ar_hln = 6;
+	f.arp.ar_pln = 4;
+	f.arp.ar_op = htons(ARPOP_REQUEST);
+	memcpy(f.sender_mac, mac, 6);
+	memcpy(f.sender_ip, a, 4);
+	memcpy(f.target_ip, a, 4);
+	memset(to.sll_addr, 0xff, 6);
+	if (fd >= 0 && sendto(fd, &f, sizeof(f), 0, (struct sockaddr *)&to,
+			      sizeof(to)) < 0)
+		return;	/* the neighbours will find out by themselves */
+}
+
+static void announce6(int index, const uint8_t mac[6],
+		      const struct in6_addr *a)
+{
+	_cleanup_fd_ int fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC,
+				     IPPROTO_ICMPV6);
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6,
+				   .sin6_scope_id = index };
+	struct {
+		struct nd_neighbor_advert na;
+		uint8_t type, len, mac[6];
+	} __attribute__((packed)) m = { .type = ND_OPT_TARGET_LINKADDR,
+					.len = 1 };
+	int hops = 255;
+
+	if (fd < 0)
+		return;
+	inet_pton(AF_INET6, "ff02::1", &to.sin6_addr);
+	m.na.nd_na_type = ND_NEIGHBOR_ADVERT;
+	m.na.nd_na_flags_reserved = ND_NA_FLAG_OVERRIDE;
+	m.na.nd_na_target = *a;
+	memcpy(m.mac, mac, 6);
+	setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops,
+		   sizeof(hops));
+	if (sendto(fd, &m, sizeof(m), 0, (struct sockaddr *)&to,
+		   sizeof(to)) < 0)
+		return;
+}
+
+int announce(const char *ifname)
+{
+	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { 0 };
+	struct ifaddrs *all, *i;
+	int index = if_nametoindex(ifname);
+	const uint8_t *mac = (const uint8_t *)r.ifr_hwaddr.sa_data;
+
+	str_put(r.ifr_name, sizeof(r.ifr_name), ifname);
+	if (!index || fd < 0 || ioctl(fd, SIOCGIFHWADDR, &r) < 0 ||
+	    getifaddrs(&all) < 0)
+		return -errno;
+	for (i = all; i; i = i->ifa_next) {
+		if (!i->ifa_addr || !streq(i->ifa_name, ifname))
+			continue;
+		if (i->ifa_addr->sa_family == AF_INET)
+			announce4(index, mac, &((struct sockaddr_in *)
+						i->ifa_addr)->sin_addr);
+		if (i->ifa_addr->sa_family == AF_INET6)
+			announce6(index, mac, &((struct sockaddr_in6 *)
+						i->ifa_addr)->sin6_addr);
+	}
+	freeifaddrs(all);
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* The system's knobs beside netlink: taps, sysctls, users, announcements. */
+#ifndef NETBR_SYS_H
+#define NETBR_SYS_H
+
+#include "op.h"
+
+/* Makes a persistent tap, or sets the owner and group of one (tun(4),
+ * linux/Documentation/networking/tuntap.rst). 0 or -errno. */
+int tap_create(const char *name, const struct ktun *t, unsigned long queues);
+/* Does any process hold this tap? Looks at /proc/PID/fdinfo. */
+bool tap_held(const char *name);
+
+/* A value below /proc/sys, without its newline (caller frees), or NULL. */
+char *sysctl_read(const char *path);
+int sysctl_write(const char *path, const char *value);
+
+bool account_id(const char *name, bool group, uint32_t *id);
+
+/* Tells the neighbours on a link of its own addresses: gratuitous ARP
+ * (RFC 5227, an ARP request for itself) and unsolicited NA (RFC 4861). */
+int announce(const char *ifname);
+
+#endif
