@@ -231,6 +231,13 @@ int main(int argc, char **argv)
 		return RC_FAILED;
 	}
 	m = cli_load(&c);
+	if (!m && streq(c.verb, "down") && c.n_args) {
+		/* what was made is known from the kernel and the record */
+		msg_warn("going on without the configuration");
+		diag_reset();
+		m = model_new();
+		m->firewall = FW_NONE;
+	}
 	if (!m)
 		return RC_CONFIG;
 	rc = run_verb(&c, m);

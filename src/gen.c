@@ -17,6 +17,7 @@ static const char usage[] =
 	"                         qemu-bridge\n"
 	"  print                  the configuration as it was understood\n"
 	"  qemu GUEST             QEMU's -netdev and -device for a guest\n"
+	"  service BRIDGE         what the service script asks, as variables\n"
 	"Options:\n"
 	"  -c, --config FILE      instead of /etc/vmnet.conf\n"
 	"  -r, --root DIR         before every path but that of -c\n"
@@ -123,6 +124,25 @@ static int verb_qemu(const struct cli *c, const struct model *m)
 	return RC_OK;
 }
 
+/* For init.d/netbr. The names are safe in double quotes: model checks. */
+static int verb_service(const struct cli *c, const struct model *m)
+{
+	const struct bridge *b = model_bridge(m, c->args[0]);
+	bool bridged;
+
+	if (!b) {
+		msg_error("there is no bridge '%s'", c->args[0]);
+		return RC_USAGE;
+	}
+	bridged = bridge_mode(b) == MODE_BRIDGED;
+	printf("netbr_mode=\"%s\"\nnetbr_uplink=\"%s\"\n",
+	       mode_names[bridge_mode(b)], bridged ? b->uplink : "");
+	printf("netbr_dnsmasq=\"%s\"\nnetbr_dhcp=\"%s\"\n",
+	       b->dhcp.present && b->dhcp.server == SERVER_OWN ? "yes" : "no",
+	       b->address_dhcp ? "yes" : "no");
+	return RC_OK;
+}
+
 static int run_verb(const struct cli *c, const struct model *m)
 {
 	const char *v = c->verb;
@@ -135,6 +155,8 @@ static int run_verb(const struct cli *c, const struct model *m)
 		return verb_print(m);
 	if (streq(v, "qemu"))
 		return verb_qemu(c, m);
+	if (streq(v, "service"))
+		return verb_service(c, m);
 	return RC_OK;	/* check */
 }
 
@@ -147,6 +169,7 @@ static bool usage_ok(const struct cli *c)
 	} verbs[] = {
 		{ "write", 0, 0 }, { "check", 0, 0 }, { "diff", 0, 0 },
 		{ "show", 1, 2 }, { "print", 0, 0 }, { "qemu", 1, 1 },
+		{ "service", 1, 1 },
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(verbs); i++)

@@ -1194,8 +1194,8 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_old_ports(in, p, b);
 	plan_ports(in, p, b);
 	plan_bridge_late(in, p, b);
-	plan_old_routes(in, p, b, before);
 	plan_routes(in, p, b, up);
+	plan_old_routes(in, p, b, before);
 	plan_forwarding(in, p, b);
 	plan_remove_taps(in, p, b->name, true);
 }

@@ -1,0 +1,377 @@
+"""What the tests share: a machine of their own, LANs, guests, a loss meter."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(HERE)
+SRC = os.environ.get("NETBR_BIN", os.path.join(TOP, "src"))
+GEN = os.path.join(SRC, "netbr-gen")
+APPLY = os.path.join(SRC, "netbr-apply")
+
+
+class Skip(Exception):
+    pass
+
+
+def plain(func):
+    """Marks a test that needs neither root nor namespaces."""
+    func.plain = True
+    return func
+
+
+def run(*argv, check=True, input=None, timeout=120, ns=None, env=None):
+    """Runs a program; returns it with .out, .err and .rc."""
+    argv = [str(a) for a in argv]
+    if ns:
+        argv = ["ip", "netns", "exec", ns] + argv
+    p = subprocess.run(argv, input=input.encode() if input is not None
+                       else None, stdin=None if input is not None
+                       else subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       timeout=timeout, env=env)
+    p.out = p.stdout.decode(errors="replace")
+    p.err = p.stderr.decode(errors="replace")
+    p.rc = p.returncode
+    if check and p.rc != 0:
+        raise AssertionError("%s: rc %d\n%s%s" % (" ".join(argv), p.rc, p.out,
+                                                  p.err))
+    return p
+
+
+def sh(text, check=True, ns=None, timeout=120):
+    return run("sh", "-ec", text, check=check, ns=ns, timeout=timeout)
+
+
+def ip(*args, ns=None, check=True):
+    return run("ip", *args, ns=ns, check=check)
+
+
+def eq(have, want, what=""):
+    if have != want:
+        raise AssertionError("%s: have %r, want %r" % (what, have, want))
+
+
+def contains(text, part):
+    if part not in text:
+        raise AssertionError("%r is not in:\n%s" % (part, text))
+
+
+def wait_for(what, cond, timeout=20, step=0.05):
+    end = time.time() + timeout
+    while time.time() < end:
+        v = cond()
+        if v:
+            return v
+        time.sleep(step)
+    raise AssertionError("waited %d s in vain for %s" % (timeout, what))
+
+
+# ---- the machine ----------------------------------------------------------
+
+def make_machine():
+    """In fresh namespaces: own /sys, /run, /var/lib/netbr and a private /etc."""
+    run("mount", "-t", "sysfs", "sysfs", "/sys")
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    os.makedirs("/run/netns")
+    # /tmp too, so that nothing is left behind; but we may live below it
+    os.makedirs("/run/t/upper")
+    os.makedirs("/run/t/work")
+    p = run("mount", "-t", "overlay", "overlay", "-o",
+            "lowerdir=/etc,upperdir=/run/t/upper,workdir=/run/t/work", "/etc",
+            check=False)
+    if p.rc:
+        shutil.copytree("/etc", "/run/t/etc", symlinks=True)
+        run("mount", "--bind", "/run/t/etc", "/etc")
+    os.makedirs("/run/t/lib")
+    os.makedirs("/var/lib/netbr", exist_ok=True)
+    run("mount", "--bind", "/run/t/lib", "/var/lib/netbr")
+    for f in ("/etc/vmnet.conf", "/etc/conf.d/net"):
+        if os.path.exists(f):
+            os.unlink(f)
+    ip("link", "set", "lo", "up")
+
+
+def conf(text, path="/etc/vmnet.conf"):
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, 0o644)
+
+
+def gen(*args, check=True, **kw):
+    return run(GEN, *args, check=check, **kw)
+
+
+def apply(*args, check=True, **kw):
+    return run(APPLY, *args, check=check, **kw)
+
+
+def up(*args, **kw):
+    return apply("-q", "up", *args, **kw)
+
+
+def down(*args, **kw):
+    return apply("-q", "down", *args, **kw)
+
+
+def in_sync():
+    """A second up would change nothing."""
+    p = apply("plan", check=False)
+    if p.rc != 0:
+        raise AssertionError("plan is not empty:\n%s%s" % (p.out, p.err))
+    p = apply("-v", "up")
+    contains(p.err, " 0 changing messages, 0 programs started")
+
+
+# sysctls that the kernel itself changes, or that have a random value
+NOISE = re.compile(r"stable_secret|/neigh/|random|nf_conntrack_count|"
+                   r"netfilter/nf_log|fib_sync_mem|ping_group|tcp_")
+
+
+def snapshot(ns=None):
+    """Links, addresses, routes, rules, sysctls of the namespace, as text."""
+    script = r"""
+    ip -j -d link | python3 -c '
+import json, sys
+for l in sorted(json.load(sys.stdin), key=lambda l: l["ifname"]):
+    for k in ("ifindex", "stats", "stats64", "operstate", "link_index"):
+        l.pop(k, None)
+    l["flags"] = [f for f in l["flags"] if f not in ("LOWER_UP", "NO-CARRIER")]
+    d = l.get("linkinfo", {}).get("info_data", {})
+    for k in list(d):
+        if "timer" in k: d.pop(k)
+    s = l.get("linkinfo", {}).get("info_slave_data", {})
+    for k in list(s):
+        if "timer" in k or k in ("no", "port_no", "id", "designated_port"): s.pop(k)
+    print("link", json.dumps(l, sort_keys=True))
+'
+    ip -j addr | python3 -c '
+import json, sys
+for l in sorted(json.load(sys.stdin), key=lambda l: l["ifname"]):
+    for a in l["addr_info"]:
+        for k in ("valid_life_time", "preferred_life_time"): a.pop(k, None)
+        print("addr", l["ifname"], json.dumps(a, sort_keys=True))
+'
+    ip -4 route show table all | sed "s/ *$//" | sort
+    ip -6 route show table all | sed "s/ *$//; s/expires [0-9]*sec//" | sort
+    ip rule; ip -6 rule
+    nft list ruleset
+    iptables-save 2>/dev/null | grep -v "^#" | sed "s/\[[0-9:]*\]//"
+    """
+    out = sh(script, ns=ns).out
+    sys_lines = []
+    for root, _, files in os.walk("/proc/sys/net"):
+        for f in files:
+            p = os.path.join(root, f)
+            if NOISE.search(p):
+                continue
+            try:
+                with open(p) as fh:
+                    sys_lines.append(p + " = " + fh.read().strip())
+            except OSError:
+                pass
+    return out + "\n".join(sorted(sys_lines)) + "\n"
+
+
+def same(before, after):
+    if before != after:
+        import difflib
+        raise AssertionError("not as before:\n" + "\n".join(
+            difflib.unified_diff(before.splitlines(), after.splitlines(),
+                                 lineterm="", n=0)))
+
+
+def settle():
+    """Waits until no address is tentative and carriers are known."""
+    wait_for("addresses to settle", lambda: "tentative" not in
+             ip("-6", "addr").out, 5)
+
+
+# ---- hosts on the other side ----------------------------------------------
+
+_ns = 0
+
+
+def namespace():
+    global _ns
+    _ns += 1
+    name = "n%d" % _ns
+    ip("netns", "add", name)
+    ip("link", "set", "lo", "up", ns=name)
+    sh("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad", ns=name)
+    return name
+
+
+def veth(name, ns, peer, addrs=(), mac=None):
+    """A cable from `name` here to `peer` in a namespace; both up."""
+    ip("link", "add", name, "type", "veth", "peer", "name", peer, "netns", ns)
+    if mac:
+        ip("link", "set", peer, "address", mac, ns=ns)
+    ip("link", "set", name, "up")
+    ip("link", "set", peer, "up", ns=ns)
+    for a in addrs:
+        ip("addr", "add", a, "dev", peer, ns=ns)
+
+
+class Lan:
+    """A LAN host `lan` (router, DHCP server) on the other end of eth0."""
+
+    def __init__(self, addrs=("10.99.0.1/24", "fd99::1/64"), dev="eth0"):
+        self.ns = namespace()
+        veth(dev, self.ns, "lan0", addrs)
+        self.dev = dev
+
+    def ping(self, ip_addr, count=1, timeout=2):
+        return ping(ip_addr, count, timeout, ns=self.ns)
+
+
+def ping(addr, count=1, timeout=2, ns=None):
+    """Do `count` pings get their answers?"""
+    p = run("ping", "-c", count, "-i", "0.05", "-W", timeout, "-q", addr,
+            ns=ns, check=False)
+    return " 0% packet loss" in p.out
+
+
+def must_ping(addr, ns=None, timeout=10):
+    wait_for("a ping answer of " + addr,
+             lambda: ping(addr, ns=ns, timeout=1), timeout)
+
+
+class Meter:
+    """Pings at 10 ms until stopped; .lost() is how many had no answer."""
+
+    def __init__(self, addr, ns=None, interval="0.01"):
+        argv = ["ping", "-i", interval, "-q", addr]
+        if ns:
+            argv = ["ip", "netns", "exec", ns] + argv
+        self.addr = addr
+        self.p = subprocess.Popen(argv, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT)
+        time.sleep(0.3)
+
+    def stop(self):
+        time.sleep(0.3)
+        # ping counts the packet on its way as lost: let it come home
+        self.p.send_signal(signal.SIGINT)
+        out = self.p.communicate()[0].decode()
+        m = re.search(r"(\d+) packets transmitted, (\d+) received", out)
+        assert m, out
+        self.sent, self.got = int(m.group(1)), int(m.group(2))
+        return self.sent - self.got
+
+
+def no_loss(meters, act):
+    """Runs act() under the meters; nothing may be lost."""
+    meters = [Meter(*m) if isinstance(m, tuple) else m for m in meters]
+    try:
+        act()
+    finally:
+        lost = [(m.addr, m.stop(), m.sent) for m in meters]
+    bad = [l for l in lost if l[1] > 0]
+    if bad:
+        raise AssertionError("lost packets: %r" % bad)
+    return sum(l[2] for l in lost)
+
+
+# ---- guests ---------------------------------------------------------------
+
+def veth_guest(bridge, name, mac, addrs=(), gw=None):
+    """A guest as a namespace, its host side a foreign port of the bridge."""
+    ns = namespace()
+    veth(name, ns, "eth0", addrs, mac)
+    ip("link", "set", name, "master", bridge)
+    if gw:
+        ip("route", "add", "default", "via", gw, ns=ns)
+    return ns
+
+
+class TapGuest:
+    """A process that holds a tap and behaves as a small host: a child with
+    tests/tapguest.py, which bridges the tap to a namespace's stack."""
+
+    def __init__(self, tap, mac, addrs=(), gw=None):
+        self.ns = namespace()
+        self.p = subprocess.Popen(
+            ["ip", "netns", "exec", self.ns, sys.executable,
+             os.path.join(HERE, "tapguest.py"), tap, mac],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            pass_fds=[tap_open(tap, self)])
+        assert self.p.stdout.readline() == b"ready\n"
+        os.close(self.fd)
+        ip("link", "set", "eth0", "up", ns=self.ns)
+        for a in addrs:
+            ip("addr", "add", a, "dev", "eth0", ns=self.ns)
+        if gw:
+            ip("route", "add", "default", "via", gw, ns=self.ns)
+
+    def stop(self):
+        self.p.stdin.close()
+        self.p.wait()
+
+
+TUNSETIFF = 0x400454ca
+
+
+def tap_open(tap, guest):
+    import fcntl
+    fd = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", tap.encode(),
+                                           0x0002 | 0x1000))
+    guest.fd = fd
+    os.environ["TAPFD"] = str(fd)
+    return fd
+
+
+# ---- QEMU -----------------------------------------------------------------
+
+class Qemu:
+    """A real QEMU guest without a disk: its firmware's iPXE asks for DHCP."""
+
+    def __init__(self, guest):
+        args = gen("qemu", guest).out.split()
+        self.p = subprocess.Popen(
+            ["qemu-system-x86_64", "-M", "pc,accel=tcg", "-m", "64",
+             "-display", "none", "-serial", "file:/run/qemu.serial",
+             "-monitor", "none", "-nodefaults", "-boot", "n"] + args,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=open("/run/qemu.err", "w"))
+
+    def stop(self):
+        self.p.kill()
+        self.p.wait()
+
+
+# ---- OpenRC ---------------------------------------------------------------
+
+def openrc(*bridges):
+    """A private OpenRC: our service script, links for bridges, softlevel."""
+    for d in ("/etc/init.d", "/etc/conf.d", "/etc/runlevels"):
+        os.makedirs(d, exist_ok=True)
+    for d in ("/etc/init.d", "/etc/conf.d"):
+        run("mount", "-t", "tmpfs", "tmpfs", d)
+    for level in ("sysinit", "boot", "default", "shutdown", "nonetwork"):
+        os.makedirs("/etc/runlevels/" + level, exist_ok=True)
+    run("mount", "-t", "tmpfs", "tmpfs", "/etc/runlevels")
+    for level in ("sysinit", "boot", "default"):
+        os.makedirs("/etc/runlevels/" + level, exist_ok=True)
+    shutil.copy(os.path.join(TOP, "init.d/netbr"), "/etc/init.d/netbr")
+    shutil.copy(os.path.join(TOP, "conf.d/netbr"), "/etc/conf.d/netbr")
+    for b in bridges:
+        os.symlink("netbr", "/etc/init.d/net." + b)
+        with open("/etc/conf.d/net." + b, "w") as f:
+            f.write('netbr_gen="%s"\nnetbr_apply="%s"\n' % (GEN, APPLY))
+    with open("/etc/rc.conf", "w") as f:
+        f.write('rc_cgroup_mode="none"\nrc_parallel="NO"\n')
+    run("rc-status", check=False)
+    open("/run/openrc/softlevel", "w").write("default\n")
+
+
+def service(name, verb, check=True):
+    return run("rc-service", name, verb, check=check)
