@@ -137,6 +137,8 @@ NOISE = re.compile(r"stable_secret|/neigh/|random|nf_conntrack_count|"
 
 def snapshot(ns=None):
     """Links, addresses, routes, rules, sysctls of the namespace, as text."""
+    if not ns:
+        settle()
     script = r"""
     ip -j -d link | python3 -c '
 import json, sys
