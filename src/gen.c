@@ -32,8 +32,9 @@ static int verb_write(const struct cli *c, const struct model *m, bool diff)
 
 	if (!diff && lock < 0)
 		return -lock;
-	facts_read(&f, m, c->root);
-	rc = outfiles_compute(&o, m, &f, c->root);
+	rc = facts_read(&f, m, c->root);
+	if (rc == 0)
+		rc = outfiles_compute(&o, m, &f, c->root);
 	if (rc == 0)
 		rc = diff ? outfiles_diff(&o) : outfiles_write(&o);
 	if (!diff && rc == 0)
@@ -91,8 +92,9 @@ static int verb_show(const struct cli *c, const struct model *m)
 		msg_info("the configuration has no use for this output");
 		return RC_OK;
 	}
-	facts_read(&f, m, c->root);
-	rc = output_render(m, &f, id, b, c->root, &out);
+	rc = facts_read(&f, m, c->root);
+	if (rc == 0)
+		rc = output_render(m, &f, id, b, c->root, &out);
 	facts_free(&f);
 	if (rc < 0)
 		return RC_FAILED;

@@ -273,15 +273,47 @@ static bool in_outfiles(const struct outfiles *o, const char *path)
 	return false;
 }
 
-static bool has_our_header(const char *path)
+/* 1 yes, 0 no, -errno when that can't be told. */
+static int has_our_header(const char *path)
 {
 	char head[sizeof(NETBR_HEADER) - 1];
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
 				   O_NONBLOCK);
+	ssize_t n;
 
-	return fd >= 0 &&
-	       read(fd, head, sizeof(head)) == (ssize_t)sizeof(head) &&
+	if (fd < 0)
+		return errno == ENOENT || errno == ELOOP ? 0 : -errno;
+	n = read(fd, head, sizeof(head));
+	if (n < 0)
+		return errno == EISDIR || errno == EAGAIN ? 0 : -errno;
+	return n == (ssize_t)sizeof(head) &&
 	       memcmp(head, NETBR_HEADER, sizeof(head)) == 0;
+}
+
+static bool stale_name(const char *name, const char *prefix,
+		       const char *suffix)
+{
+	size_t len = strlen(name), n = strlen(suffix);
+
+	return name[0] != '.' && len > n && str_begins(name, prefix) &&
+	       streq(name + len - n, suffix);
+}
+
+static int add_stale(struct outfiles *o, char *path)
+{
+	int ours = has_our_header(path);
+	struct outfile *f;
+	bool exists;
+
+	if (ours < 0)
+		msg_error("%s: can't be read: %s", path, strerror(-ours));
+	if (ours <= 0) {
+		free(path);
+		return ours;
+	}
+	f = add_file(o, path);
+	f->change = CHANGE_REMOVE;
+	return read_old(f, &exists);
 }
 
 /* Files of bridges that are gone: in our places, with our header. */
@@ -298,34 +330,32 @@ static int compute_stale(struct outfiles *o, const char *root)
 		{ "/etc/netbr", "", ".nft" },
 		{ "/etc/sysctl.d", "90-netbr", ".conf" },
 	};
+	int rc = 0;
 
 	for (size_t i = 0; i < N_ELEMENTS(places); i++) {
 		_cleanup_free_ char *dir = path_join(root, places[i].dir);
 		struct dirent **e = NULL;
 		int n = scandir(dir, &e, NULL, alphasort);
 
+		if (n < 0 && errno != ENOENT && errno != ENOTDIR) {
+			msg_error("%s: can't be read: %s", dir,
+				  strerror(errno));
+			rc = -1;
+		}
 		for (int k = 0; k < n; k++) {
-			const char *name = e[k]->d_name;
-			size_t len = strlen(name);
-			size_t suffix = strlen(places[i].suffix);
-			_cleanup_free_ char *path = NULL;
-			bool exists;
+			char *path = xasprintf("%s/%s", dir, e[k]->d_name);
 
-			path = xasprintf("%s/%s", dir, name);
-			if (name[0] != '.' && len > suffix &&
-			    str_begins(name, places[i].prefix) &&
-			    streq(name + len - suffix, places[i].suffix) &&
-			    !in_outfiles(o, path) && has_our_header(path)) {
-				struct outfile *f = add_file(o, steal(&path));
-
-				f->change = CHANGE_REMOVE;
-				read_old(f, &exists);
-			}
+			if (!stale_name(e[k]->d_name, places[i].prefix,
+					places[i].suffix) ||
+			    in_outfiles(o, path))
+				free(path);
+			else if (add_stale(o, path) < 0)
+				rc = -1;
 			free(e[k]);
 		}
 		free(e);
 	}
-	return 0;
+	return rc;
 }
 
 int outfiles_compute(struct outfiles *o, const struct model *m,

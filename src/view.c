@@ -48,12 +48,19 @@ static const char *own_text(struct facts *f, const char *text)
 	return list_add(&f->texts, text, (struct src){ 0 })->text;
 }
 
-static char *read_line(const char *root, const char *path)
+/* The first line of a file, NULL if there is none. Sets *failed (after a
+ * message) when that could not be found out. */
+static char *read_line(const char *root, const char *path, bool *failed)
 {
 	_cleanup_free_ char *p = path_join(root, path);
 	_cleanup_buf_ struct buf b = { 0 };
+	int rc = buf_read_file(&b, p, 65536);
 
-	if (buf_read_file(&b, p, 65536) < 0 || !b.len)
+	if (rc < 0 && rc != -ENOENT && rc != -ENOTDIR) {
+		msg_error("%s: can't be read: %s", p, strerror(-rc));
+		*failed = true;
+	}
+	if (rc < 0 || !b.len)
 		return NULL;
 	b.s[strcspn(b.s, "\r\n")] = '\0';
 	return *b.s ? xstrdup(b.s) : NULL;
@@ -66,7 +73,8 @@ static bool live_root(const char *root)
 
 /* A device's MAC: of the live machine by ioctl (which sees our network
  * namespace, where /sys may show another), else from root/sys. */
-static bool device_mac(const char *root, const char *ifname, char *text)
+static bool device_mac(const char *root, const char *ifname, char *text,
+		       bool *failed)
 {
 	_cleanup_fd_ int fd = -1;
 	struct ifreq r = { 0 };
@@ -75,15 +83,22 @@ static bool device_mac(const char *root, const char *ifname, char *text)
 	if (!live_root(root)) {
 		_cleanup_free_ char *path =
 			xasprintf("/sys/class/net/%s/address", ifname);
-		_cleanup_free_ char *line = read_line(root, path);
+		_cleanup_free_ char *line = read_line(root, path, failed);
 
 		if (!line || !mac_parse(line, &m))
 			return false;
 	} else {
 		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 		str_put(r.ifr_name, sizeof(r.ifr_name), ifname);
-		if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &r) < 0 ||
-		    r.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+		if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &r) < 0) {
+			if (errno == ENODEV)
+				return false;
+			msg_error("%s: its MAC address can't be read: %s",
+				  ifname, strerror(errno));
+			*failed = true;
+			return false;
+		}
+		if (r.ifr_hwaddr.sa_family != ARPHRD_ETHER)
 			return false;
 		memcpy(m.b, r.ifr_hwaddr.sa_data, 6);
 	}
@@ -115,25 +130,27 @@ static void read_services(struct facts *f, const struct model *m,
 	}
 }
 
-void facts_read(struct facts *f, const struct model *m, const char *root)
+int facts_read(struct facts *f, const struct model *m, const char *root)
 {
 	static const char *const ids[] = { "/etc/machine-id",
 					   "/var/lib/dbus/machine-id",
 					   "/etc/hostname" };
 	char text[MAC_TEXT];
+	bool failed = false;
 
 	*f = (struct facts){ 0 };
 	for (size_t i = 0; !f->seed && i < N_ELEMENTS(ids); i++)
-		f->seed = read_line(root, ids[i]);
+		f->seed = read_line(root, ids[i], &failed);
 	if (!f->seed)
 		f->seed = xstrdup("netbr");
 	for (size_t i = 0; i < m->n_bridges; i++) {
 		const char *up = m->bridges[i]->uplink;
 
-		if (up && device_mac(root, up, text))
+		if (up && device_mac(root, up, text, &failed))
 			strmap_put(&f->macs, up, (void *)own_text(f, text));
 	}
 	read_services(f, m, root);
+	return failed ? -1 : 0;
 }
 
 void facts_free(struct facts *f)

@@ -13,8 +13,10 @@ struct facts {
 	struct list texts;	/* owns the strings above */
 };
 
-/* Reads the facts of the machine under root ("" or "/": the live one). */
-void facts_read(struct facts *f, const struct model *m, const char *root);
+/* Reads the facts of the machine under root ("" or "/": the live one).
+ * Returns 0, or -1 after a message if one can't be had: a MAC made without
+ * the machine's id would be another. */
+int facts_read(struct facts *f, const struct model *m, const char *root);
 void facts_free(struct facts *f);
 
 enum output_id {

@@ -55,7 +55,12 @@ def ip(*args, ns=None, check=True):
 
 
 def eq(have, want, what=""):
-    if have != want:
+    if isinstance(have, dict) and isinstance(want, dict):
+        for k in set(have) | set(want):
+            if have.get(k) != want.get(k):
+                raise AssertionError("%s: %s: have %.400r, want %.400r" % (
+                    what, k, have.get(k), want.get(k)))
+    elif have != want:
         raise AssertionError("%s: have %r, want %r" % (what, have, want))
 
 
