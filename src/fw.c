@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "nl.h"
 #include "spawn.h"
@@ -41,6 +42,7 @@ static const uint8_t nft_families[] = { NFPROTO_INET, NFPROTO_BRIDGE,
 
 struct digest {
 	const char *table;
+	const char *chain;	/* only this one, if not NULL */
 	uint64_t chains, rules, elements;
 	bool found;
 	struct list sets;
@@ -105,7 +107,8 @@ static void on_rule(struct nlmsghdr *h, void *arg)
 	int left;
 
 	if (!nft_parse(h, NFT_MSG_NEWRULE, a, NFTA_RULE_MAX) ||
-	    !named(a[NFTA_RULE_TABLE], d->table))
+	    !named(a[NFTA_RULE_TABLE], d->table) ||
+	    (d->chain && !named(a[NFTA_RULE_CHAIN], d->chain)))
 		return;
 	d->found = true;
 	d->rules = fnv_attr(d->rules, a[NFTA_RULE_CHAIN]);
@@ -188,6 +191,19 @@ static int digest_family(struct nlx *nl, uint8_t family, struct digest *d)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* Our chain in iptables-nft's mangle table; d->rules tells it from another.
+ * (That of iptables-legacy is not seen here, nor missed.) */
+static bool csum_rule(struct nlx *nl, const char *bridge, struct digest *d)
+{
+	_cleanup_free_ char *chain = xasprintf("netbr-%s-m", bridge);
+	struct nl_msg *msg = nft_request(NFT_MSG_GETRULE, NFPROTO_IPV4);
+
+	*d = (struct digest){ .table = "mangle", .chain = chain };
+	nla_put_string(msg, NFTA_RULE_TABLE, "mangle");
+	nlx_dump(nl, msg, on_rule, NULL, d);
+	return d->found;
+}
+
 static char *nft_digest(const char *bridge)
 {
 	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
@@ -209,6 +225,8 @@ static char *nft_digest(const char *bridge)
 		h = fnv(fnv(fnv(h, &d.chains, 8), &d.rules, 8), &d.elements,
 			8);
 	}
+	if (csum_rule(&nl, bridge, &d))
+		h = fnv(h, &d.rules, 8);
 	nlx_shut(&nl);
 	return found ? xasprintf("%016llx", (unsigned long long)h) : NULL;
 }
@@ -269,20 +287,6 @@ static int run_helper(const char *const argv[], const char *input, char **why)
 				 (int)strcspn(buf_str(&err), "\n"),
 				 buf_str(&err));
 	return rc < 0 ? rc : -EINVAL;
-}
-
-static int nft_load(const char *bridge, const char *text, char **why)
-{
-	static const char *const argv[] = { "nft", "-f", "-", NULL };
-	_cleanup_free_ char *removal = NULL;
-
-	if (!*text) {
-		removal = nft_removal(bridge);
-		if (!removal)
-			return 0;
-		text = removal;
-	}
-	return run_helper(argv, text, why);
 }
 
 /* ---- iptables: asked with its own save program -------------------------- */
@@ -438,12 +442,121 @@ static void removal_lines(const char *saved, const char *bridge,
 	}
 }
 
+/* ---- tables that iptables-nft makes for itself --------------------------- */
+
+/* iptables-restore makes the tables it needs. Those that were not there
+ * before are noted here, and go again when they are empty. */
+#define MADE_TABLES "/run/netbr/made-tables"
+
+struct table_state {
+	const char *name;
+	bool exists, used;
+};
+
+static void on_named_table(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_TABLE_MAX + 1];
+	struct table_state *t = arg;
+
+	if (nft_parse(h, NFT_MSG_NEWTABLE, a, NFTA_TABLE_MAX) &&
+	    named(a[NFTA_TABLE_NAME], t->name))
+		t->exists = true;
+}
+
+/* Used: it has a rule, or a chain that is no base chain. */
+static void on_named_chain(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_CHAIN_MAX + 1];
+	struct table_state *t = arg;
+
+	if (nft_parse(h, NFT_MSG_NEWCHAIN, a, NFTA_CHAIN_MAX) &&
+	    named(a[NFTA_CHAIN_TABLE], t->name) && !a[NFTA_CHAIN_HOOK])
+		t->used = true;
+}
+
+static void on_named_rule(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_RULE_MAX + 1];
+	struct table_state *t = arg;
+
+	if (nft_parse(h, NFT_MSG_NEWRULE, a, NFTA_RULE_MAX) &&
+	    named(a[NFTA_RULE_TABLE], t->name))
+		t->used = true;
+}
+
+static struct table_state table_state(bool v6, const char *name)
+{
+	struct table_state t = { .name = name };
+	uint8_t family = v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+	struct nlx nl;
+
+	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+		return t;
+	/* when in doubt it is in use */
+	if (nlx_dump(&nl, nft_request(NFT_MSG_GETTABLE, family),
+		     on_named_table, NULL, &t) < 0 ||
+	    nlx_dump(&nl, nft_request(NFT_MSG_GETCHAIN, family),
+		     on_named_chain, NULL, &t) < 0 ||
+	    nlx_dump(&nl, nft_request(NFT_MSG_GETRULE, family),
+		     on_named_rule, NULL, &t) < 0)
+		t.used = true;
+	nlx_shut(&nl);
+	return t;
+}
+
+static void note_made(bool v6, const bool before[])
+{
+	_cleanup_file_ FILE *f = NULL;
+
+	for (size_t i = 0; i < N_ELEMENTS(jumps); i++) {
+		if (before[i] || !table_state(v6, jumps[i].table).exists)
+			continue;
+		if (!f)
+			f = fopen(MADE_TABLES, "ae");
+		if (f)
+			fprintf(f, "%s %s\n", v6 ? "ip6" : "ip",
+				jumps[i].table);
+	}
+}
+
+static void remove_made(void)
+{
+	static const char *const argv[] = { "nft", "-f", "-", NULL };
+	_cleanup_buf_ struct buf text = { 0 }, keep = { 0 }, del = { 0 };
+	_cleanup_free_ char *why = NULL;
+	char *save = NULL, *line;
+	FILE *f;
+
+	if (buf_read_file(&text, MADE_TABLES, 65536) < 0 || !text.len)
+		return;
+	for (line = strtok_r(text.s, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		bool v6 = str_begins(line, "ip6 ");
+		struct table_state t = table_state(v6, line + (v6 ? 4 : 3));
+
+		if (t.exists && !t.used)
+			buf_printf(&del, "delete table %s\n", line);
+		else if (t.exists)
+			buf_printf(&keep, "%s\n", line);
+	}
+	if (del.len && run_helper(argv, del.s, &why) < 0)
+		return;	/* empty tables: no harm, and noted still */
+	f = keep.len ? fopen(MADE_TABLES, "we") : NULL;
+	if (f) {
+		fputs(keep.s, f);
+		fclose(f);
+	} else {
+		remove(MADE_TABLES);
+	}
+}
+
 static int ipt_load_one(bool v6, const char *bridge, const char *text,
 			char **why)
 {
 	const char *const argv[] = { v6 ? "ip6tables-restore" :
 				     "iptables-restore", "--noflush", NULL };
 	_cleanup_buf_ struct buf saved = { 0 }, in = { 0 };
+	bool before[N_ELEMENTS(jumps)];
 	int rc = ipt_save(v6, &saved, why);
 
 	if (rc < 0)
@@ -452,7 +565,14 @@ static int ipt_load_one(bool v6, const char *bridge, const char *text,
 		add_jumps(text, buf_str(&saved), bridge, &in);
 	else
 		removal_lines(buf_str(&saved), bridge, &in);
-	return in.len ? run_helper(argv, in.s, why) : 0;
+	for (size_t i = 0; i < N_ELEMENTS(jumps); i++)
+		before[i] = table_state(v6, jumps[i].table).exists;
+	rc = in.len ? run_helper(argv, in.s, why) : 0;
+	if (*text)
+		note_made(v6, before);
+	else
+		remove_made();
+	return rc;
 }
 
 static int ipt_load(const char *bridge, const char *text, char **why)
@@ -466,6 +586,52 @@ static int ipt_load(const char *bridge, const char *text, char **why)
 		return rc;
 	return ipt_load_one(true, bridge,
 			    mark ? mark + strlen(FW_IP6_MARK) : "", why);
+}
+
+/* ---- nftables, with iptables' help for one rule -------------------------- */
+
+/* The checksum rule is there, or iptables-legacy (which only its own
+ * program can see) is in use. */
+static bool may_have_csum(const char *bridge)
+{
+	struct digest d;
+	struct nlx nl;
+	bool found;
+
+	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+		return false;
+	found = csum_rule(&nl, bridge, &d);
+	nlx_shut(&nl);
+	return found || access("/proc/net/ip_tables_names", F_OK) == 0;
+}
+
+static int nft_load(const char *bridge, const char *text, char **why)
+{
+	static const char *const argv[] = { "nft", "-f", "-", NULL };
+	const char *mark = strstr(text, FW_CSUM_MARK);
+	_cleanup_free_ char *nft = xstrndup(text, mark ? (size_t)(mark - text) :
+					    strlen(text));
+	_cleanup_free_ char *ipt = spawn_find("iptables-restore");
+	_cleanup_free_ char *ignored = NULL;
+	int rc = 0;
+
+	if (!*text) {
+		free(nft);
+		nft = nft_removal(bridge);
+	}
+	if (nft)
+		rc = run_helper(argv, nft, why);
+	if (rc < 0 || !ipt)
+		return rc;
+	if (mark)
+		rc = ipt_load_one(false, bridge, mark + strlen(FW_CSUM_MARK),
+				  &ignored);
+	else if (may_have_csum(bridge))
+		rc = ipt_load_one(false, bridge, "", why);
+	if (mark && rc < 0)
+		msg_warn("DHCP replies may reach offloading guests without a "
+			 "checksum: %s", ignored ? ignored : strerror(-rc));
+	return mark ? 0 : rc;
 }
 
 /* ---- both ------------------------------------------------------------- */
@@ -489,6 +655,15 @@ int fw_load(const char *backend, const char *bridge, const char *text,
 	return 0;
 }
 
+static void add_checksum_part(const struct bridge *b, struct buf *out)
+{
+	if (!b->dhcp.present || b->dhcp.server == SERVER_NONE)
+		return;
+	buf_printf(out, FW_CSUM_MARK "*mangle\n:netbr-%s-m - [0:0]\n"
+		   "-A netbr-%s-m -o %s -p udp -m udp --dport 68 -j CHECKSUM "
+		   "--checksum-fill\nCOMMIT\n", b->name, b->name, b->name);
+}
+
 char *fw_text(const struct model *m, const struct facts *f,
 	      const char *backend, const struct bridge *b, const char *root)
 {
@@ -496,8 +671,10 @@ char *fw_text(const struct model *m, const struct facts *f,
 	_cleanup_buf_ struct buf v6 = { 0 };
 
 	if (streq(backend, "nftables")) {
-		if (output_render(m, f, OUT_NFTABLES, b, root, &out) == 0)
+		if (output_render(m, f, OUT_NFTABLES, b, root, &out) == 0) {
+			add_checksum_part(b, &out);
 			return out.s;
+		}
 	} else if (output_render(m, f, OUT_IPTABLES, b, root, &out) == 0 &&
 		   output_render(m, f, OUT_IP6TABLES, b, root, &v6) == 0) {
 		buf_puts(&out, FW_IP6_MARK);

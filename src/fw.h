@@ -8,6 +8,9 @@
 
 /* What separates the two texts of the iptables backend. */
 #define FW_IP6_MARK "# -- ip6tables --\n"
+/* And behind it, of the nftables backend, the part that only iptables'
+ * CHECKSUM target can do: nftables has no statement that completes one. */
+#define FW_CSUM_MARK "# -- iptables mangle --\n"
 
 /* The backend of a config on this machine: "nftables", "iptables", "none".*/
 const char *fw_backend(const struct model *m);

@@ -1,6 +1,7 @@
 #include "kstate.h"
 
 #include <linux/if_addr.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ void kstate_free(struct kstate *k)
 	free(k->links);
 	free(k->addrs);
 	free(k->routes);
+	free(k->neighs);
 	strmap_free(&k->by_name);
 	*k = (struct kstate){ 0 };
 }
@@ -78,6 +80,12 @@ struct kroute *kstate_add_route(struct kstate *k, const struct kroute *r)
 	k->routes[k->n_routes] = *r;
 	k->routes[k->n_routes].raw = copy_bytes(r->raw, r->raw_len);
 	return &k->routes[k->n_routes++];
+}
+
+void kstate_add_neigh(struct kstate *k, const struct kneigh *n)
+{
+	ARRAY_GROW(k->neighs, k->n_neighs);
+	k->neighs[k->n_neighs++] = *n;
 }
 
 bool klink_is_ours(const struct klink *l)
@@ -197,5 +205,26 @@ bool kroute_parse(struct kroute *r, const uint8_t *raw, size_t len)
 		if (c->rta_expires > 0)
 			r->expires = c->rta_expires / 100 + 1;
 	}
+	return true;
+}
+
+bool kneigh_parse(struct kneigh *n, const uint8_t *raw, size_t len)
+{
+	const struct ndmsg *m = (const void *)raw;
+	struct rtattr *a[NDA_MAX + 1];
+
+	if (len < sizeof(*m) ||
+	    (m->ndm_family != AF_INET && m->ndm_family != AF_INET6) ||
+	    !(m->ndm_state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY |
+			      NUD_PROBE)))
+		return false;
+	index_attrs(raw + NLMSG_ALIGN(sizeof(*m)),
+		    len - NLMSG_ALIGN(sizeof(*m)), a, NDA_MAX);
+	*n = (struct kneigh){ .index = m->ndm_ifindex };
+	attr_ip(&n->ip, m->ndm_family, a[NDA_DST]);
+	if (!n->ip.family || !a[NDA_LLADDR] ||
+	    RTA_PAYLOAD(a[NDA_LLADDR]) != sizeof(n->mac.b))
+		return false;
+	memcpy(n->mac.b, RTA_DATA(a[NDA_LLADDR]), sizeof(n->mac.b));
 	return true;
 }

@@ -63,6 +63,13 @@ struct kroute {
 	size_t raw_len;
 };
 
+/* Whom a link knows by MAC address: usable entries only. */
+struct kneigh {
+	int index;
+	struct ip ip;
+	struct mac mac;
+};
+
 struct kstate {
 	struct klink *links;
 	size_t n_links;
@@ -70,6 +77,8 @@ struct kstate {
 	size_t n_addrs;
 	struct kroute *routes;
 	size_t n_routes;
+	struct kneigh *neighs;
+	size_t n_neighs;
 	struct strmap by_name;	/* link name -> index into links, + 1 */
 };
 
@@ -84,10 +93,13 @@ struct klink *kstate_add_link(struct kstate *k, const struct klink *l);
 struct kaddr *kstate_add_addr(struct kstate *k, const struct kaddr *a);
 struct kroute *kstate_add_route(struct kstate *k, const struct kroute *r);
 
+void kstate_add_neigh(struct kstate *k, const struct kneigh *n);
+
 /* Fill from a netlink payload (rtnetlink(7)): ifaddrmsg or rtmsg, then
  * attributes. raw is borrowed. False if it is malformed. */
 bool kaddr_parse(struct kaddr *a, const uint8_t *raw, size_t len);
 bool kroute_parse(struct kroute *r, const uint8_t *raw, size_t len);
+bool kneigh_parse(struct kneigh *n, const uint8_t *raw, size_t len);
 
 /* Did netbr make this link (its alias says so)? */
 bool klink_is_ours(const struct klink *l);

@@ -95,7 +95,9 @@ static void finish(struct nlx *nl, struct nl_msg *msg)
 
 /* Waits for the acknowledgements of `n` messages from first_seq on. */
 static int wait_acks(struct nlx *nl, uint32_t first_seq, unsigned int n,
-		     unsigned int *failed)
+		     unsigned int *failed,
+		     bool (*ignore)(void *arg, unsigned int n, int rc),
+		     void *arg)
 {
 	_cleanup_free_ char *p = xcalloc(RECV_SIZE, 1);
 	int rc = 0;
@@ -114,7 +116,9 @@ static int wait_acks(struct nlx *nl, uint32_t first_seq, unsigned int n,
 			    h->nlmsg_seq - first_seq >= n)
 				continue;
 			got++;
-			if (e->error && rc == 0) {
+			if (e->error && rc == 0 &&
+			    !(ignore && ignore(arg, h->nlmsg_seq - first_seq,
+					       e->error))) {
 				rc = e->error;
 				*failed = h->nlmsg_seq - first_seq;
 				read_why(nl, h);
@@ -138,7 +142,7 @@ int nlx_ask(struct nlx *nl, struct nl_msg *msg)
 	nl->changes++;
 	rc = send_bytes(nl, h, h->nlmsg_len);
 	nlmsg_free(msg);
-	return rc < 0 ? rc : wait_acks(nl, seq, 1, &failed);
+	return rc < 0 ? rc : wait_acks(nl, seq, 1, &failed, NULL, NULL);
 }
 
 void nlx_batch_add(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg)
@@ -156,7 +160,9 @@ void nlx_batch_add(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg)
 	nlmsg_free(msg);
 }
 
-int nlx_batch_send(struct nlx *nl, struct nlx_batch *b, unsigned int *failed)
+int nlx_batch_send(struct nlx *nl, struct nlx_batch *b, unsigned int *failed,
+		   bool (*ignore)(void *arg, unsigned int n, int rc),
+		   void *arg)
 {
 	int rc = 0;
 
@@ -165,7 +171,7 @@ int nlx_batch_send(struct nlx *nl, struct nlx_batch *b, unsigned int *failed)
 	if (b->n) {
 		rc = send_bytes(nl, b->bytes.s, b->bytes.len);
 		if (rc == 0)
-			rc = wait_acks(nl, b->first_seq, b->n, failed);
+			rc = wait_acks(nl, b->first_seq, b->n, failed, ignore, arg);
 	}
 	buf_free(&b->bytes);
 	b->n = 0;

@@ -31,9 +31,12 @@ struct nlx_batch {
 };
 /* Adds and frees a message. */
 void nlx_batch_add(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg);
-/* Sends; *failed gets the number of the first message that failed. Returns
- * 0 or that one's -errno. The batch is empty afterwards. */
-int nlx_batch_send(struct nlx *nl, struct nlx_batch *b, unsigned int *failed);
+/* Sends; *failed gets the number of the first message that failed in a way
+ * that ignore() (may be NULL) does not call harmless. Returns 0 or that
+ * one's -errno. The batch is empty afterwards. */
+int nlx_batch_send(struct nlx *nl, struct nlx_batch *b, unsigned int *failed,
+		   bool (*ignore)(void *arg, unsigned int n, int rc),
+		   void *arg);
 
 /* Dumps a table: fn is called for every message. A dump that the kernel
  * calls inconsistent is repeated, up to 8 times; `again` (may be NULL) is

@@ -6,6 +6,7 @@
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/ipv6.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <stdlib.h>
@@ -190,6 +191,24 @@ static void on_route(struct nlmsghdr *h, void *arg)
 		kstate_add_route(arg, &r);
 }
 
+static void on_neigh(struct nlmsghdr *h, void *arg)
+{
+	struct kneigh n;
+
+	if (h->nlmsg_type == RTM_NEWNEIGH &&
+	    kneigh_parse(&n, nlmsg_data(h), nlmsg_datalen(h)))
+		kstate_add_neigh(arg, &n);
+}
+
+static void again_neighs(void *arg)
+{
+	struct kstate *k = arg;
+
+	k->n_neighs = 0;
+	free(k->neighs);
+	k->neighs = NULL;
+}
+
 static void again_links(void *arg)
 {
 	kstate_free(arg);
@@ -231,6 +250,7 @@ int nldump_all(struct nlx *nl, struct kstate *k)
 	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
 	struct ifaddrmsg addr = { .ifa_family = AF_UNSPEC };
 	struct rtmsg route = { .rtm_family = AF_UNSPEC };
+	struct ndmsg neigh = { .ndm_family = AF_UNSPEC };
 	int rc;
 
 	rc = nlx_dump(nl, request(RTM_GETLINK, &link, sizeof(link)), on_link,
@@ -241,6 +261,9 @@ int nldump_all(struct nlx *nl, struct kstate *k)
 	if (rc == 0)
 		rc = nlx_dump(nl, request(RTM_GETROUTE, &route, sizeof(route)),
 			     on_route, again_routes, k);
+	if (rc == 0)
+		rc = nlx_dump(nl, request(RTM_GETNEIGH, &neigh, sizeof(neigh)),
+			      on_neigh, again_neighs, k);
 	if (rc < 0)
 		kstate_free(k);
 	return rc;

@@ -5,7 +5,7 @@
 #include "kstate.h"
 #include "nl.h"
 
-/* Fills *k (zeroed by the caller). Three dumps. Returns 0, or -errno with
+/* Fills *k (zeroed by the caller). Four dumps. Returns 0, or -errno with
  * *k empty: an incomplete dump is never passed on. */
 int nldump_all(struct nlx *nl, struct kstate *k);
 

@@ -4,6 +4,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/attr.h>
@@ -214,6 +215,19 @@ static struct nl_msg *route_message(const struct op *op, int index)
 	return msg;
 }
 
+static struct nl_msg *neigh_message(const struct op *op, int index)
+{
+	const struct kneigh *n = &op->neigh;
+	struct ndmsg m = { .ndm_family = n->ip.family, .ndm_ifindex = index,
+			   .ndm_state = NUD_REACHABLE };
+	struct nl_msg *msg = message(RTM_NEWNEIGH, NLM_F_CREATE |
+				     NLM_F_REPLACE, &m, sizeof(m));
+
+	nla_put(msg, NDA_DST, ip_bits(&n->ip) / 8, n->ip.b);
+	nla_put(msg, NDA_LLADDR, sizeof(n->mac.b), n->mac.b);
+	return msg;
+}
+
 struct nl_msg *nlop_message(const struct op *op, int *rc)
 {
 	int index;
@@ -228,6 +242,8 @@ struct nl_msg *nlop_message(const struct op *op, int *rc)
 	}
 	if (op->kind == OP_ADDR_ADD || op->kind == OP_ADDR_DEL)
 		return addr_message(op, index);
+	if (op->kind == OP_NEIGH_ADD)
+		return neigh_message(op, index);
 	return route_message(op, index);
 }
 
@@ -301,7 +317,7 @@ static int delete_chunk(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n,
 
 	for (size_t i = 0; i < n; i++)
 		nlx_batch_add(nl, &b, set_group(names[i], group));
-	rc = nlx_batch_send(nl, &b, &failed);
+	rc = nlx_batch_send(nl, &b, &failed, NULL, NULL);
 	if (rc < 0 && rc != -ENODEV)
 		return rc;
 	rc = nlx_ask(nl, delete_group(group));

@@ -8,9 +8,9 @@
 enum op_kind {
 	OP_BRIDGE_CREATE, OP_TAP_CREATE, OP_LINK_SET, OP_LINK_DELETE,
 	OP_ADDR_ADD, OP_ADDR_DEL, OP_ROUTE_ADD, OP_ROUTE_DEL, OP_SYSCTL,
-	OP_FIREWALL, OP_ANNOUNCE,
+	OP_FIREWALL, OP_ANNOUNCE, OP_NEIGH_ADD,
 };
-#define OP_KIND_COUNT (OP_ANNOUNCE + 1)
+#define OP_KIND_COUNT (OP_NEIGH_ADD + 1)
 
 /* What an operation means to those who use the network. */
 enum op_class { CLASS_SET, CLASS_CREATE, CLASS_DELETE, CLASS_INTERRUPTS };
@@ -73,6 +73,7 @@ struct op {
 	} names;
 	struct op_addr addr;
 	struct op_route route;
+	struct kneigh neigh;		/* OP_NEIGH_ADD; index unused */
 	char *path, *value;		/* OP_SYSCTL */
 	char *backend, *text;		/* OP_FIREWALL; text "" = remove */
 	bool may_fail;			/* gone already is as good */

@@ -58,6 +58,11 @@ void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 			const char *name, bool keep_listed);
 void plan_remove_taps(const struct plan_input *in, struct plan *p,
 		      const char *bridge, bool only_unlisted);
+/* What link `from` knows of its neighbours, `to` shall know too, so that no
+ * packet waits for an answer that arrives on the other one. */
+void plan_neighbours(const struct plan_input *in, struct plan *p,
+		     const char *bridge, const struct klink *from,
+		     const char *to);
 /* The uplink leaves the bridge and gets back its addresses and routes; if
  * the bridge stays, it gives them up. */
 void plan_release_uplink(const struct plan_input *in, struct plan *p,

@@ -258,6 +258,23 @@ static void take_addresses(const struct plan_input *in, struct plan *p,
 	}
 }
 
+void plan_neighbours(const struct plan_input *in, struct plan *p,
+		     const char *bridge, const struct klink *from,
+		     const char *to)
+{
+	char text[IP_TEXT];
+
+	for (size_t i = 0; i < in->k->n_neighs; i++) {
+		const struct kneigh *n = &in->k->neighs[i];
+
+		if (n->index != from->index)
+			continue;
+		add_batched(p, OP_NEIGH_ADD, CLASS_SET, bridge, to,
+			    xasprintf("tell %s of its neighbour %s", to,
+				      ip_format(&n->ip, text)))->neigh = *n;
+	}
+}
+
 static void leave_bridge(struct plan *p, const char *bridge,
 			 const struct klink *up, bool was_up)
 {
@@ -275,6 +292,33 @@ static void leave_bridge(struct plan *p, const char *bridge,
 	op_add_undo(op, undo);
 }
 
+/* From here on the host sends through the uplink itself: it knows its
+ * neighbours already, and what they send still arrives through the bridge
+ * until the uplink has left it. */
+static void drop_connected(const struct plan_input *in, struct plan *p,
+			   const char *bridge, const struct klink *br)
+{
+	for (size_t i = 0; i < in->k->n_routes; i++) {
+		const struct kroute *r = &in->k->routes[i];
+		char text[160];
+		struct op *op, *undo;
+
+		if (r->oif != br->index || r->protocol != RTPROT_KERNEL ||
+		    r->type != RTN_UNICAST || r->table != RT_TABLE_MAIN ||
+		    ip_is_linklocal6(&r->dst.ip))
+			continue;
+		route_words(r, text, sizeof(text));
+		op = add_batched(p, OP_ROUTE_DEL, CLASS_DELETE, bridge,
+				 bridge, xasprintf("remove route %s from %s",
+						   text, bridge));
+		fill_route(op, r, false);
+		op->may_fail = true;
+		undo = op_new(OP_ROUTE_ADD, bridge);
+		fill_route(undo, r, false);
+		op_add_undo(op, undo);
+	}
+}
+
 /* Without a record of how the uplink was, it gets what the bridge has. */
 static void give_from_bridge(const struct plan_input *in, struct plan *p,
 			     const char *bridge, const struct klink *br,
@@ -284,7 +328,7 @@ static void give_from_bridge(const struct plan_input *in, struct plan *p,
 		if (in->k->addrs[i].index == br->index &&
 		    !ip_is_linklocal6(&in->k->addrs[i].c.ip))
 			give_address(in, p, bridge, up, &in->k->addrs[i]);
-	leave_bridge(p, bridge, up, true);
+	drop_connected(in, p, bridge, br);
 	for (size_t i = 0; i < in->k->n_routes; i++) {
 		const struct kroute *r = &in->k->routes[i];
 
@@ -292,6 +336,7 @@ static void give_from_bridge(const struct plan_input *in, struct plan *p,
 		    r->protocol != RTPROT_KERNEL && !r->multipath)
 			give_route(p, bridge, br, up, r);
 	}
+	leave_bridge(p, bridge, up, true);
 }
 
 static void give_from_record(const struct plan_input *in, struct plan *p,
@@ -305,14 +350,16 @@ static void give_from_record(const struct plan_input *in, struct plan *p,
 		if (kaddr_parse(&a, sb->addrs[i].v, sb->addrs[i].len))
 			give_address(in, p, bridge, up, &a);
 	}
-	if (br && up->master == br->index)
-		leave_bridge(p, bridge, up, sb->uplink_up);
+	if (br)
+		drop_connected(in, p, bridge, br);
 	for (size_t i = 0; i < sb->n_routes; i++) {
 		struct kroute r;
 
 		if (kroute_parse(&r, sb->routes[i].v, sb->routes[i].len))
 			give_route(p, bridge, br, up, &r);
 	}
+	if (br && up->master == br->index)
+		leave_bridge(p, bridge, up, sb->uplink_up);
 }
 
 /* The uplink of a bridge: by our record, else by the config. */
@@ -389,6 +436,8 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 		quiet_dad(in, p, bridge, up, false);
 		enable_ipv6(in, p, up);
 		p->batches++;
+		if (br)
+			plan_neighbours(in, p, bridge, br, up->name);
 		if (recorded)
 			give_from_record(in, p, bridge, br, up, sb);
 		else if (br)

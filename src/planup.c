@@ -97,6 +97,36 @@ uint32_t want_bridge_mtu(const struct plan_input *in, const struct bridge *b)
 	return bridge_mode(b) == MODE_BRIDGED && up ? up->mtu : 0;
 }
 
+static void wanted_rights(const struct plan_input *in,
+			  const struct port *port, uint32_t *owner,
+			  uint32_t *group)
+{
+	*owner = *group = KFOREVER;
+	if (port->owner)
+		in->user_id(in->arg, port->owner, false, owner);
+	if (port->group)
+		in->user_id(in->arg, port->group, true, group);
+}
+
+/* Must a tap of ours be made anew? The kernel can neither change its number
+ * of queues nor take its owner or group away. NULL, or the reason. */
+static const char *tap_anew(const struct plan_input *in,
+			    const struct port *port, const struct klink *l)
+{
+	uint32_t owner, group;
+
+	if (!l || !klink_is_ours(l) || port->type != PORT_TAP)
+		return NULL;
+	wanted_rights(in, port, &owner, &group);
+	if (l->tun.multi_queue != (port->queues > 1))
+		return "another number of queues";
+	if (owner == KFOREVER && l->tun.owner != KFOREVER)
+		return "no owner";
+	if (group == KFOREVER && l->tun.group != KFOREVER)
+		return "no group";
+	return NULL;
+}
+
 /* ---- refusals --------------------------------------------------------- */
 
 /* Its bridge is ours and no longer in the config. */
@@ -153,12 +183,11 @@ static void preflight_port(const struct plan_input *in, struct plan *p,
 		plan_refuse(p, "%s exists, but is no tap (%s): it is "
 			    "somebody else's; give the tap another name",
 			    port->name, *l->kind ? l->kind : "a device");
-	} else if (l && klink_is_ours(l) && !in->force &&
-		   l->tun.multi_queue != (port->queues > 1) &&
+	} else if (!in->force && tap_anew(in, port, l) &&
 		   in->tap_held(in->arg, l->name)) {
-		plan_refuse(p, "%s must be made anew for queues = %lu, but a "
-			    "running guest holds it", port->name,
-			    port->queues);
+		plan_refuse(p, "%s must be made anew with %s, but a running "
+			    "guest holds it: stop the guest first",
+			    port->name, tap_anew(in, port, l));
 	}
 	if (l && l->master && !streq(master_name(in, l), b->name) &&
 	    !klink_is_ours(l) && !leaving(in, l))
@@ -221,18 +250,15 @@ static void plan_tap_owner(const struct plan_input *in, struct plan *p,
 			   const struct bridge *b, const struct port *port,
 			   const struct klink *l)
 {
-	uint32_t owner = KFOREVER, group = KFOREVER;
+	uint32_t owner, group;
 	struct op *op, *undo;
 
-	if (port->owner)
-		in->user_id(in->arg, port->owner, false, &owner);
-	if (port->group)
-		in->user_id(in->arg, port->group, true, &group);
+	wanted_rights(in, port, &owner, &group);
 	if (owner == l->tun.owner && group == l->tun.group)
 		return;
 	op = plan_add(p, OP_TAP_CREATE, CLASS_SET, b->name, port->name,
 		      "set %s's owner to %s and group to %s", port->name,
-		      port->owner ? port->owner : "nobody",
+		      port->owner ? port->owner : "none",
 		      port->group ? port->group : "none");
 	op_drift(op, "owner", port->owner ? port->owner : "none",
 		 "another");
@@ -256,17 +282,15 @@ static void plan_taps(const struct plan_input *in, struct plan *p,
 
 		if (port->type != PORT_TAP)
 			continue;
-		if (l && klink_is_ours(l) &&
-		    l->tun.multi_queue != (port->queues > 1)) {
+		if (tap_anew(in, port, l)) {
+			const char *why = tap_anew(in, port, l);
 			struct op *op = plan_add(p, OP_LINK_DELETE,
 						 CLASS_INTERRUPTS, b->name,
 						 port->name, "remove tap %s, "
-						 "to make it anew with queues "
-						 "= %lu", port->name,
-						 port->queues);
+						 "to make it anew with %s",
+						 port->name, why);
 			op_add_name(op, port->name);
-			op_drift(op, "queues", port->queues > 1 ? "many" :
-				 "1", port->queues > 1 ? "1" : "many");
+			op_drift(op, "tap", why, "otherwise");
 			plan_tap_create(in, p, b, port);
 		} else if (!l) {
 			plan_tap_create(in, p, b, port);
@@ -563,8 +587,9 @@ static bool movable(const struct kroute *r, const struct klink *up)
 
 static bool connected(const struct kroute *r, const struct klink *up)
 {
-	return r->oif == up->index && r->family == AF_INET &&
-	       r->protocol == RTPROT_KERNEL && r->type == RTN_UNICAST;
+	return r->oif == up->index && r->protocol == RTPROT_KERNEL &&
+	       r->type == RTN_UNICAST && r->table == RT_TABLE_MAIN &&
+	       !ip_is_linklocal6(&r->dst.ip);
 }
 
 static void route_text(const struct kroute *r, char *out, size_t size)
@@ -702,6 +727,8 @@ static void plan_uplink(const struct plan_input *in, struct plan *p,
 		plan_set_up(p, b->name, b->name, true, l);
 		p->v[p->n - 1]->batch = p->batches;
 	}
+	if (!l || up->master != l->index)
+		plan_neighbours(in, p, b->name, up, b->name);
 	for (size_t i = 0; i < in->k->n_routes; i++) {
 		const struct kroute *r = &in->k->routes[i];
 		struct op *op;
@@ -862,6 +889,21 @@ static void plan_isolated(struct plan *p, const struct bridge *b,
 	}
 }
 
+/* Sets a v6 knob of a link that this very plan makes. */
+static struct op *plan_knob(struct plan *p, const struct bridge *b,
+			    const char *ifname, const char *knob,
+			    const char *value)
+{
+	_cleanup_free_ char *path = ifname_sysctl(AF_INET6, ifname, knob);
+	struct op *op = plan_add(p, OP_SYSCTL, CLASS_SET, b->name, "",
+				 "set %s to %s", path, value);
+
+	op->path = xstrdup(path);
+	op->value = xstrdup(value);
+	op->may_fail = true;
+	return op;
+}
+
 /* A port is layer 2 only: the host must not be reached through it. */
 static void plan_port_ipv6(const struct plan_input *in, struct plan *p,
 			   const struct bridge *b, const char *name,
@@ -870,8 +912,11 @@ static void plan_port_ipv6(const struct plan_input *in, struct plan *p,
 	_cleanup_free_ char *path = ifname_sysctl(AF_INET6, name,
 						  "disable_ipv6");
 
-	if (remember || !l || !l->disable_ipv6)
-		plan_sysctl(in, p, b->name, path, "1", remember, !l);
+	if (!l)
+		op_drift(plan_knob(p, b, name, "disable_ipv6", "1"), path,
+			 "1", "absent");
+	else if (remember || !l->disable_ipv6)
+		plan_sysctl(in, p, b->name, path, "1", remember, false);
 }
 
 static void plan_ports(const struct plan_input *in, struct plan *p,
@@ -882,8 +927,7 @@ static void plan_ports(const struct plan_input *in, struct plan *p,
 						     b->ports.v[i].text);
 		const struct klink *l = link_of(in, port->name);
 		bool anew = port->type == PORT_TAP &&
-			    (!l || (klink_is_ours(l) && l->tun.multi_queue !=
-				    (port->queues > 1)));
+			    (!l || tap_anew(in, port, l));
 		bool ours = anew || klink_is_ours(l);
 		struct link_set w;
 
@@ -1060,7 +1104,8 @@ static void plan_accept_ra(const struct plan_input *in, struct plan *p,
 			continue;
 		path = ifname_sysctl(AF_INET6, l->name, "accept_ra");
 		have = in->sysctl(in->arg, path);
-		if (have && streq(have, "1"))
+		if (have && (streq(have, "1") ||
+			     state_has_sysctl(in->st, path)))
 			plan_sysctl(in, p, b->name, path, "2", true, false);
 	}
 	if (b->uplink) {
@@ -1068,7 +1113,8 @@ static void plan_accept_ra(const struct plan_input *in, struct plan *p,
 							  "accept_ra");
 		_cleanup_free_ char *have = in->sysctl(in->arg, path);
 
-		if (have && streq(have, "1"))
+		if (have && (streq(have, "1") ||
+			     state_has_sysctl(in->st, path)))
 			plan_sysctl(in, p, b->name, path, "2", true, false);
 	}
 }
@@ -1120,20 +1166,6 @@ static bool moves_ipv6(const struct plan_input *in, const struct klink *up)
 	return false;
 }
 
-static void plan_dad(const struct plan_input *in, struct plan *p,
-		     const struct bridge *b, const char *value)
-{
-	_cleanup_free_ char *path = ifname_sysctl(AF_INET6, b->name,
-						  "accept_dad");
-	struct op *op = plan_add(p, OP_SYSCTL, CLASS_SET, b->name, "",
-				 "set %s to %s", path, value);
-
-	(void)in;
-	op->path = xstrdup(path);
-	op->value = xstrdup(value);
-	op->may_fail = true;
-}
-
 /* The config names another uplink, or none: the old one gets back what it
  * had. */
 static void plan_old_uplink(const struct plan_input *in, struct plan *p,
@@ -1175,7 +1207,7 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 		plan_bridge_create(in, p, b);
 	plan_bridge_sysctls(in, p, b);
 	if (dad)
-		plan_dad(in, p, b, "0");
+		plan_knob(p, b, b->name, "accept_dad", "0");
 	plan_old_uplink(in, p, b);
 	if (up)
 		save_uplink(in, b, up);
@@ -1189,7 +1221,7 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	if (up)
 		plan_port_ipv6(in, p, b, b->uplink, up, true);
 	if (dad)
-		plan_dad(in, p, b, "1");
+		plan_knob(p, b, b->name, "accept_dad", "1");
 	plan_foreign_ports(in, p, b);
 	plan_old_ports(in, p, b);
 	plan_ports(in, p, b);

@@ -14,7 +14,7 @@ static const char *const kind_names[OP_KIND_COUNT] = {
 	[OP_ADDR_ADD] = "address-add", [OP_ADDR_DEL] = "address-remove",
 	[OP_ROUTE_ADD] = "route-add", [OP_ROUTE_DEL] = "route-remove",
 	[OP_SYSCTL] = "sysctl", [OP_FIREWALL] = "firewall",
-	[OP_ANNOUNCE] = "announce",
+	[OP_ANNOUNCE] = "announce", [OP_NEIGH_ADD] = "neighbour-add",
 };
 
 static void dump_json(json_t *j)

@@ -49,6 +49,7 @@ static int do_op(struct nlx *nl, const struct op *op)
 	case OP_ADDR_DEL:
 	case OP_ROUTE_ADD:
 	case OP_ROUTE_DEL:
+	case OP_NEIGH_ADD:
 		return do_message(nl, op);
 	case OP_TAP_CREATE:
 		return tap_create(op->object, &op->tun, op->queues);
@@ -73,6 +74,8 @@ static int do_op(struct nlx *nl, const struct op *op)
 /* "Not there any more" is as good as removed, where the plan says so. */
 static bool harmless(const struct op *op, int rc)
 {
+	if (op->kind == OP_NEIGH_ADD)
+		return true;	/* then it will be asked for */
 	if ((op->kind == OP_ADDR_ADD || op->kind == OP_ROUTE_ADD) &&
 	    rc == -EEXIST)
 		return true;
@@ -89,39 +92,54 @@ static void report(const char *prefix, const struct op *op, int rc)
 
 /* ---- undoing ---------------------------------------------------------- */
 
-static unsigned int undo_op(struct nlx *nl, const struct op *op)
+/* One undo step; what is gone already needs none. */
+static int undo_step(struct nlx *nl, const struct op *u)
 {
-	unsigned int failed = 0;
+	int rc = do_op(nl, u);
 
-	for (const struct op *u = op->undo; u; u = u->next) {
-		int rc = -1;
-
-		for (int tries = 0; rc && tries < 5; tries++) {
-			rc = do_op(nl, u);
-			if (rc && (harmless(u, rc) ||
-				   (rc == -ENODEV && u->kind !=
-				    OP_FIREWALL)))
-				rc = 0;
-		}
-		if (rc) {
-			report("could not undo: ", op, rc);
-			failed++;
-		}
-	}
-	return failed;
+	if (rc && (harmless(u, rc) ||
+		   (rc == -ENODEV && u->kind != OP_FIREWALL)))
+		return 0;
+	return rc;
 }
 
+static int undo_op(struct nlx *nl, const struct op *op)
+{
+	int rc = 0;
+
+	for (const struct op *u = op->undo; u; u = u->next) {
+		int this = undo_step(nl, u);
+
+		if (this)
+			rc = this;
+	}
+	return rc;
+}
+
+/* Steps are idempotent. One that fails may need what an earlier one gives
+ * back (a route its neighbour's): so those that failed are tried again
+ * while that helps, and only then reported. */
 unsigned int run_undo_done(struct nlx *nl, struct plan *p)
 {
-	unsigned int failed = 0;
+	unsigned int failed = 1, before = 0;
 
-	for (size_t i = p->n; i-- > 0;) {
-		if (!p->v[i]->done)
-			continue;
-		msg_debug("undo: %s", p->v[i]->sentence);
-		failed += undo_op(nl, p->v[i]);
-		p->v[i]->done = false;
+	for (int pass = 0; failed && (pass < 2 || failed < before); pass++) {
+		before = failed;
+		failed = 0;
+		for (size_t i = p->n; i-- > 0;) {
+			if (!p->v[i]->done)
+				continue;
+			msg_debug("undo: %s", p->v[i]->sentence);
+			if (undo_op(nl, p->v[i]))
+				failed++;
+			else
+				p->v[i]->done = false;
+		}
 	}
+	for (size_t i = p->n; i-- > 0;)
+		if (p->v[i]->done)
+			report("could not undo: ", p->v[i],
+			       undo_op(nl, p->v[i]));
 	return failed;
 }
 
@@ -205,6 +223,13 @@ static void guard_end(struct guard *g)
 
 /* ---- doing ------------------------------------------------------------ */
 
+static bool batch_ignores(void *arg, unsigned int n, int rc)
+{
+	struct op **ops = arg;
+
+	return harmless(ops[n], rc);
+}
+
 /* The operations [i, end) in one send. Marks those that were done. */
 static int do_batch(struct nlx *nl, struct plan *p, size_t i, size_t end,
 		    size_t *failed_at)
@@ -226,11 +251,9 @@ static int do_batch(struct nlx *nl, struct plan *p, size_t i, size_t end,
 	/* all of them reach the kernel, whatever happens to one */
 	for (size_t k = i; k < end; k++)
 		p->v[k]->done = true;
-	rc = nlx_batch_send(nl, &b, &failed);
+	rc = nlx_batch_send(nl, &b, &failed, batch_ignores, p->v + i);
 	set_why(nl->why);
 	*failed_at = i + failed;
-	if (rc && harmless(p->v[*failed_at], rc))
-		return 0;
 	return rc;
 }
 

@@ -24,11 +24,9 @@
 
 static int tap_rights(int fd, const struct ktun *t)
 {
-	/* -1 takes an owner or group away again */
-	if (ioctl(fd, TUNSETOWNER, t->owner == KFOREVER ? -1L :
-		  (long)t->owner) < 0 ||
-	    ioctl(fd, TUNSETGROUP, t->group == KFOREVER ? -1L :
-		  (long)t->group) < 0)
+	if (t->owner != KFOREVER && ioctl(fd, TUNSETOWNER, (long)t->owner) < 0)
+		return -errno;
+	if (t->group != KFOREVER && ioctl(fd, TUNSETGROUP, (long)t->group) < 0)
 		return -errno;
 	return 0;
 }
@@ -46,8 +44,6 @@ int tap_create(const char *name, const struct ktun *t, unsigned long queues)
 		      (queues > 1 ? IFF_MULTI_QUEUE : 0);
 	if (ioctl(fd, TUNSETIFF, &r) < 0)
 		return -errno;
-	if (!t->persist && t->owner == KFOREVER && t->group == KFOREVER)
-		return ioctl(fd, TUNSETPERSIST, 1) < 0 ? -errno : 0;
 	rc = tap_rights(fd, t);
 	if (rc == 0 && ioctl(fd, TUNSETPERSIST, 1) < 0)
 		rc = -errno;

@@ -150,6 +150,7 @@ import json, sys
 for l in sorted(json.load(sys.stdin), key=lambda l: l["ifname"]):
     for k in ("ifindex", "stats", "stats64", "operstate", "link_index"):
         l.pop(k, None)
+    if "UP" not in l["flags"]: l.pop("qdisc", None)
     l["flags"] = [f for f in l["flags"] if f not in ("LOWER_UP", "NO-CARRIER")]
     d = l.get("linkinfo", {}).get("info_data", {})
     for k in list(d):
