@@ -322,13 +322,14 @@ static void drop_connected(const struct plan_input *in, struct plan *p,
 /* Without a record of how the uplink was, it gets what the bridge has. */
 static void give_from_bridge(const struct plan_input *in, struct plan *p,
 			     const char *bridge, const struct klink *br,
-			     const struct klink *up)
+			     const struct klink *up, bool bridge_stays)
 {
 	for (size_t i = 0; i < in->k->n_addrs; i++)
 		if (in->k->addrs[i].index == br->index &&
 		    !ip_is_linklocal6(&in->k->addrs[i].c.ip))
 			give_address(in, p, bridge, up, &in->k->addrs[i]);
-	drop_connected(in, p, bridge, br);
+	if (!bridge_stays)
+		drop_connected(in, p, bridge, br);
 	for (size_t i = 0; i < in->k->n_routes; i++) {
 		const struct kroute *r = &in->k->routes[i];
 
@@ -342,7 +343,7 @@ static void give_from_bridge(const struct plan_input *in, struct plan *p,
 static void give_from_record(const struct plan_input *in, struct plan *p,
 			     const char *bridge, const struct klink *br,
 			     const struct klink *up,
-			     const struct saved_bridge *sb)
+			     const struct saved_bridge *sb, bool bridge_stays)
 {
 	for (size_t i = 0; i < sb->n_addrs; i++) {
 		struct kaddr a;
@@ -350,7 +351,7 @@ static void give_from_record(const struct plan_input *in, struct plan *p,
 		if (kaddr_parse(&a, sb->addrs[i].v, sb->addrs[i].len))
 			give_address(in, p, bridge, up, &a);
 	}
-	if (br)
+	if (br && !bridge_stays)
 		drop_connected(in, p, bridge, br);
 	for (size_t i = 0; i < sb->n_routes; i++) {
 		struct kroute r;
@@ -439,9 +440,10 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 		if (br)
 			plan_neighbours(in, p, bridge, br, up->name);
 		if (recorded)
-			give_from_record(in, p, bridge, br, up, sb);
+			give_from_record(in, p, bridge, br, up, sb,
+					 bridge_stays);
 		else if (br)
-			give_from_bridge(in, p, bridge, br, up);
+			give_from_bridge(in, p, bridge, br, up, bridge_stays);
 		if (br && bridge_stays)
 			take_addresses(in, p, bridge, br, sb);
 	}

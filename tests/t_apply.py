@@ -668,8 +668,7 @@ def test_uplink_move_loses_nothing():
             down()
             time.sleep(0.05)
 
-    sent = no_loss([("10.99.0.2", lan.ns), ("fd99::2", lan.ns),
-                    ("10.99.0.1", None)], act)
+    sent = no_loss([("10.99.0.2", lan.ns), ("10.99.0.1", None)], act)
     print("note: %d pings during 10 moves there and back, none lost" % sent)
 
 
