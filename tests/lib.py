@@ -81,23 +81,26 @@ def wait_for(what, cond, timeout=20, step=0.05):
 
 # ---- the machine ----------------------------------------------------------
 
+def private_copy(path, work):
+    """Whatever is changed below path from now on is gone with us."""
+    os.makedirs(work + "/upper")
+    os.makedirs(work + "/work")
+    p = run("mount", "-t", "overlay", "overlay", "-o",
+            "lowerdir=%s,upperdir=%s/upper,workdir=%s/work" %
+            (path, work, work), path, check=False)
+    if p.rc:
+        shutil.copytree(path, work + "/copy", symlinks=True)
+        run("mount", "--bind", work + "/copy", path)
+
+
 def make_machine():
     """In fresh namespaces: own /sys, /run, /var/lib/netbr and a private /etc."""
     run("mount", "-t", "sysfs", "sysfs", "/sys")
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
     os.makedirs("/run/netns")
-    # /tmp too, so that nothing is left behind; but we may live below it
-    os.makedirs("/run/t/upper")
-    os.makedirs("/run/t/work")
-    p = run("mount", "-t", "overlay", "overlay", "-o",
-            "lowerdir=/etc,upperdir=/run/t/upper,workdir=/run/t/work", "/etc",
-            check=False)
-    if p.rc:
-        shutil.copytree("/etc", "/run/t/etc", symlinks=True)
-        run("mount", "--bind", "/run/t/etc", "/etc")
-    os.makedirs("/run/t/lib")
+    for i, d in enumerate(("/etc", "/var/lib")):
+        private_copy(d, "/run/t%d" % i)
     os.makedirs("/var/lib/netbr", exist_ok=True)
-    run("mount", "--bind", "/run/t/lib", "/var/lib/netbr")
     for f in ("/etc/vmnet.conf", "/etc/conf.d/net"):
         if os.path.exists(f):
             os.unlink(f)

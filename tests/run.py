@@ -85,11 +85,11 @@ def start(test):
     try:
         p = subprocess.run(command(m, n), stdin=subprocess.DEVNULL,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           timeout=TIMEOUT)
+                           timeout=getattr(func, "timeout", TIMEOUT))
         rc, out = p.returncode, p.stdout.decode(errors="replace")
     except subprocess.TimeoutExpired as e:
         rc, out = 124, (e.stdout or b"").decode(errors="replace") + \
-            "\ntook longer than %d s" % TIMEOUT
+            "\ntook longer than %d s" % e.timeout
     return test, rc, out, time.time() - began
 
 
