@@ -22,7 +22,8 @@ LIBS_APPLY = libconfuse libnl-3.0 jansson
 HARDEN_C ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 HARDEN_L ?= -pie -Wl,-z,relro,-z,now
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-	-Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wswitch-enum -Wundef
+	-Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wswitch-enum -Wundef \
+	-Wno-missing-field-initializers
 # own flags first: the packager's come last and win
 ALL_CFLAGS = -std=gnu11 $(WARN) $(HARDEN_C) $(CFLAGS)
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \

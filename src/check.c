@@ -131,7 +131,8 @@ static int by_name(const void *a, const void *b)
  * tap10), and every bridge lists all of its own. */
 static void sort_ports(struct model *m)
 {
-	qsort(m->ports, m->n_ports, sizeof(*m->ports), by_name);
+	if (m->n_ports)
+		qsort(m->ports, m->n_ports, sizeof(*m->ports), by_name);
 	for (size_t i = 0; i < m->n_bridges; i++)
 		list_free(&m->bridges[i]->ports);
 	for (size_t i = 0; i < m->n_ports; i++) {

@@ -721,7 +721,7 @@ static void value_free(void *p)
 	free(v);
 }
 
-static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+static void PRINTF(2, 0) on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	_cleanup_buf_ struct buf b = { 0 };
 

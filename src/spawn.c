@@ -166,9 +166,11 @@ int spawn_run(const char *const argv[], const char *input, size_t input_len,
 			   now_ms() + timeout_s * 1000L);
 	if (!in_time)
 		kill(c.pid, SIGKILL);
-	for (int *fd = &c.in; fd <= &c.err; fd++)
-		if (*fd >= 0)
-			close(*fd);
+	int ends[] = { c.in, c.out, c.err };
+
+	for (size_t i = 0; i < N_ELEMENTS(ends); i++)
+		if (ends[i] >= 0)
+			close(ends[i]);
 	while ((got = waitpid(c.pid, &status, 0)) < 0 && errno == EINTR)
 		;
 	if (!in_time)
