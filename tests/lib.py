@@ -170,9 +170,8 @@ for l in sorted(json.load(sys.stdin), key=lambda l: l["ifname"]):
         for k in ("valid_life_time", "preferred_life_time"): a.pop(k, None)
         print("addr", l["ifname"], json.dumps(a, sort_keys=True))
 '
-    ip -4 route show table all | sed "s/linkdown//; s/ *$//" | sort
-    ip -6 route show table all |
-        sed "s/linkdown//; s/expires [0-9]*sec//; s/ *$//" | sort
+    { ip -4 route show table all; ip -6 route show table all; } |
+        sed "s/linkdown//; s/expires [0-9]*sec//; s/  */ /g; s/ $//" | sort
     ip rule; ip -6 rule
     nft list ruleset | sed "s/packets [0-9]* bytes [0-9]*//"
     iptables-save 2>/dev/null | grep -v "^#" | sed "s/\[[0-9:]*\]//"

@@ -249,13 +249,13 @@ SYSCALLS = ("openat,write,fsync,rename,unlink,mkdir,fchmod,fchown,ftruncate,"
 TRACED = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
 
 
-def count_calls(argv):
+def count_calls(argv, which=SYSCALLS):
     """System call -> how often a run makes it."""
-    p = run("strace", "-f", "-qq", "-o", "/run/trace", "-e",
-            "trace=" + SYSCALLS, *argv, env=TRACED)
+    run("strace", "-qq", "-o", "/run/trace", "-e", "trace=" + which, *argv,
+        env=TRACED)
     n = {}
     for line in open("/run/trace"):
-        m = re.match(r"\d+ +(\w+)\(", line)
+        m = re.match(r"(\w+)\(", line)
         if m:
             n[m.group(1)] = n.get(m.group(1), 0) + 1
     return n
@@ -267,11 +267,12 @@ def test_sigkill_between_any_two_system_calls():
     saved = r.dir + ".saved"
     shutil.copytree(r.dir, saved, symlinks=True)
     argv = [GEN, "-q", "-r", r.dir, "write"]
-    calls = count_calls(argv)
+    calls = count_calls(argv, "all")
+    calls.pop("execve")     # before it there is no run
     points = 0
     for call, n in sorted(calls.items()):
-        # reading and library start-up repeat themselves: every third
-        step = 1 if call not in ("openat",) else 4
+        # a sanitizer's own calls are many and change nothing
+        step = 25 if os.environ.get("NETBR_NESTED") else 1
         for k in range(1, n + 1, step):
             shutil.rmtree(r.dir)
             shutil.copytree(saved, r.dir, symlinks=True)

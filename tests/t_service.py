@@ -23,13 +23,13 @@ guest win7 {
 """
 
 
-def lan_dhcp(lan):
+def lan_dhcp(lan, *more):
     """A DHCP server on the LAN."""
     return subprocess.Popen(
         ["ip", "netns", "exec", lan.ns, "dnsmasq", "-d", "-C", "/dev/null",
          "-p", "0", "-i", "lan0", "--bind-interfaces", "--no-ping",
          "--dhcp-range=10.99.0.100,10.99.0.150,10m",
-         "--dhcp-leasefile=/run/lan.leases"],
+         "--dhcp-leasefile=/run/lan.leases", *more],
         stdout=subprocess.DEVNULL, stderr=open("/run/lan.log", "w"))
 
 
@@ -57,6 +57,59 @@ def reserve(ns, mac, want, name):
     p = run("udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "5", "-T", "1",
             "-s", "/bin/true", ns=ns, check=False, timeout=30)
     contains(p.out + p.err, "lease of %s obtained" % want)
+
+
+def test_routed_qemu_is_reached_from_the_lan():
+    """Without nat and with a route on the LAN, the LAN pings the guest."""
+    lan = Lan()
+    ip("addr", "add", "10.99.0.2/24", "dev", "eth0")
+    ip("route", "add", "192.168.50.0/24", "via", "10.99.0.2", ns=lan.ns)
+    conf(ROUTED.replace("dhcp {", "nat = off\n dhcp {"))
+    openrc("br0")
+    service("net.br0", "start")
+    q = Qemu("win7")
+    must_ping("192.168.50.10", timeout=60)
+    must_ping("192.168.50.10", ns=lan.ns, timeout=30)
+    q.stop()
+    service("net.br0", "stop")
+
+
+def test_bridged_qemu_guest():
+    """A QEMU guest on the LAN: the LAN's own server gives it its address,
+    the LAN and the host ping it."""
+    lan = Lan(addrs=("10.99.0.1/24",))
+    ip("addr", "add", "10.99.0.2/24", "dev", "eth0")
+    server = lan_dhcp(lan, "--dhcp-host=52:54:00:12:34:56,10.99.0.10")
+    conf("bridge br0 { uplink = eth0 address = 10.99.0.2/24 }\n"
+         "guest win7 { tap = tap0 mac = 52:54:00:12:34:56 ip = 10.99.0.10 }\n")
+    openrc("br0")
+    service("net.br0", "start")
+    q = Qemu("win7")
+    must_ping("10.99.0.10", ns=lan.ns, timeout=60)
+    must_ping("10.99.0.10")
+    g = veth_guest("br0", "vg", "52:54:00:00:00:07", ["10.99.0.7/24"])
+    must_ping("10.99.0.10", ns=g)
+    must_ping("10.99.0.7", ns=lan.ns)
+    q.stop()
+    service("net.br0", "stop", check=False)
+    server.kill()
+
+
+def test_dnsmasq_is_supervised():
+    """Killed, it comes back; stopped with the service, it stays away."""
+    conf(ROUTED)
+    openrc("br0")
+    service("net.br0", "start")
+    pid = open("/run/netbr/dnsmasq-br0.pid").read().strip()
+    os.kill(int(pid), signal.SIGKILL)
+    g = veth_guest("br0", "vg1", "52:54:00:12:34:56")
+    wait_for("another dnsmasq", lambda: open(
+        "/run/netbr/dnsmasq-br0.pid").read().strip() not in ("", pid))
+    reserve(g, "52:54:00:12:34:56", "192.168.50.10", "win7")
+    ip("link", "del", "vg1")
+    service("net.br0", "stop")
+    time.sleep(1.5)
+    eq(run("pgrep", "-x", "dnsmasq", check=False).rc, 1)
 
 
 def test_routed_veth_guest_and_sighup():
@@ -99,7 +152,7 @@ config_br0 = "dhcp"
 mac_br0    = "32:7f:aa:56:59:01"
 mac_tap0   = "32:7f:aa:56:59:02"
 dhcp-host  = { "52:54:00:12:34:56,10.99.0.10,win7" }
-""".replace("stp on", "stp off"))
+""")
     openrc("br0")
     with open("/etc/conf.d/net.br0", "a") as f:
         f.write('netbr_dhcp_client="%s"\n' % client)
