@@ -208,19 +208,21 @@ static char *nft_digest(const char *bridge)
 {
 	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
 	struct digest d;
-	bool found = false;
+	bool found = false, asked = true;
 	uint64_t h = 1;
 	struct nlx nl;
 
 	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
 		return NULL;
 	for (size_t i = 0; i < N_ELEMENTS(nft_families); i++) {
+		int rc = -1;
+
 		/* a dump that breaks off is asked again from the start */
-		for (int tries = 0; tries < 4; tries++) {
+		for (int tries = 0; rc && tries < 4; tries++) {
 			d = (struct digest){ .table = table };
-			if (digest_family(&nl, nft_families[i], &d) == 0)
-				break;
+			rc = digest_family(&nl, nft_families[i], &d);
 		}
+		asked &= rc == 0 || rc == -EOPNOTSUPP || rc == -EAFNOSUPPORT;
 		found |= d.found;
 		h = fnv(fnv(fnv(h, &d.chains, 8), &d.rules, 8), &d.elements,
 			8);
@@ -228,6 +230,9 @@ static char *nft_digest(const char *bridge)
 	if (csum_rule(&nl, bridge, &d))
 		h = fnv(h, &d.rules, 8);
 	nlx_shut(&nl);
+	/* "could not ask" is never "absent": load or remove, to be sure */
+	if (!asked)
+		return xstrdup("unknown");
 	return found ? xasprintf("%016llx", (unsigned long long)h) : NULL;
 }
 
@@ -638,6 +643,8 @@ static int nft_load(const char *bridge, const char *text, char **why)
 
 char *fw_digest(const char *backend, const char *bridge)
 {
+	if (geteuid() != 0)
+		return NULL;	/* it may not be asked; session.c says so */
 	if (streq(backend, "nftables"))
 		return nft_digest(bridge);
 	if (streq(backend, "iptables"))

@@ -23,6 +23,28 @@ static const char usage[] =
 	"  -r, --root DIR         before every path but that of -c\n"
 	"  -q, --quiet  -v, --verbose  -h, --help  -V, --version\n";
 
+/* Would the system's own dnsmasq read our fragments too? Then it would serve
+ * that bridge, and stop serving anything else. */
+static void warn_dnsmasq(const struct cli *c, const struct model *m)
+{
+	_cleanup_free_ char *path = path_join(c->root, "/etc/dnsmasq.conf");
+	_cleanup_buf_ struct buf b = { 0 };
+	char *save = NULL, *line;
+	bool own = false;
+
+	for (size_t i = 0; i < m->n_bridges; i++)
+		own |= m->bridges[i]->dhcp.present &&
+		       m->bridges[i]->dhcp.server == SERVER_OWN;
+	if (!own || buf_read_file(&b, path, 1 << 20) < 0 || !b.len)
+		return;
+	for (line = strtok_r(b.s, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		if (str_begins(line, "conf-dir=/etc/dnsmasq.d"))
+			msg_warn("%s reads /etc/dnsmasq.d too: take its "
+				 "'%s' out, or say server = system", path,
+				 line);
+}
+
 /* Files are prepared for a machine under root, or for this one. */
 static int verb_write(const struct cli *c, const struct model *m, bool diff)
 {
@@ -37,6 +59,8 @@ static int verb_write(const struct cli *c, const struct model *m, bool diff)
 		rc = outfiles_compute(&o, m, &f, c->root);
 	if (rc == 0)
 		rc = diff ? outfiles_diff(&o) : outfiles_write(&o);
+	if (!diff)
+		warn_dnsmasq(c, m);
 	if (!diff && rc == 0)
 		msg_info("nothing to do: every output is as it should be");
 	outfiles_free(&o);

@@ -212,6 +212,13 @@ struct mac bridge_stable_mac(const struct bridge *b, const char *seed)
 	return mac_from_text(0x52, text);
 }
 
+bool port_isolated(const struct port *p)
+{
+	if (p->guest)
+		return p->guest->isolate;
+	return p->type == PORT_TAP && p->bridge && p->bridge->isolate;
+}
+
 struct mac port_default_mac(const struct port *p)
 {
 	struct mac m;

@@ -196,6 +196,8 @@ enum mode bridge_mode(const struct bridge *b);
 /* The MAC of a bridge with policy `stable`: made from its name and, so that
  * two hosts differ, from a seed (the machine's id). */
 struct mac bridge_stable_mac(const struct bridge *b, const char *seed);
+/* Is the port cut off from other isolated ports (IFLA_BRPORT_ISOLATED)? */
+bool port_isolated(const struct port *p);
 /* The tap's own (host-side) MAC where none is given: fe: + the guest's, as
  * a bridge never picks so high an address for itself. */
 struct mac port_default_mac(const struct port *p);

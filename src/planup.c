@@ -44,6 +44,7 @@ void plan_sysctl(const struct plan_input *in, struct plan *p,
 	op_drift(op, path, value, have ? have : "absent");
 	op->path = xstrdup(path);
 	op->value = xstrdup(value);
+	op->may_fail = may_be_missing;	/* a kernel without IPv6 */
 	if (have) {
 		undo = op_new(OP_SYSCTL, "");
 		undo->path = xstrdup(path);
@@ -870,7 +871,7 @@ static void plan_old_port(const struct plan_input *in, struct plan *p,
 static void plan_isolated(struct plan *p, const struct bridge *b,
 			  const struct port *port, const struct klink *l)
 {
-	bool want = port->guest && port->guest->isolate;
+	bool want = port_isolated(port);
 	bool have = l && l->isolated;
 	struct op *op, *undo;
 

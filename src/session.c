@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fw.h"
 #include "nldump.h"
@@ -114,6 +115,24 @@ int session_dump(struct session *s)
 	return RC_OK;
 }
 
+/* Rules that nobody can load, or nobody may look at, are said. */
+static const char *choose_backend(const struct model *m)
+{
+	const char *backend = fw_backend(m);
+	bool wanted = false;
+
+	for (size_t i = 0; i < m->n_bridges; i++)
+		wanted |= bridge_routes(m->bridges[i]);
+	if (geteuid() != 0) {
+		msg_warn("not root: firewall rules are not looked at");
+		return "none";
+	}
+	if (wanted && m->firewall == FW_AUTO && streq(backend, "none"))
+		msg_warn("neither nft nor iptables-restore is installed: "
+			 "guests are not masqueraded");
+	return backend;
+}
+
 int session_open(struct session *s, const struct cli *c,
 		 const struct model *m, bool down)
 {
@@ -135,7 +154,7 @@ int session_open(struct session *s, const struct cli *c,
 		.m = m, .f = &s->f, .k = &s->k, .st = &s->st,
 		.force = c->force, .bridges = s->bridges,
 		.n_bridges = s->n_bridges, .gone = s->gone,
-		.n_gone = s->n_gone, .fw_backend = fw_backend(m),
+		.n_gone = s->n_gone, .fw_backend = choose_backend(m),
 		.sysctl = ask_sysctl, .fw_digest = ask_digest,
 		.fw_text = ask_text, .user_id = ask_account,
 		.tap_held = ask_held, .arg = s,

@@ -224,7 +224,7 @@ static void view_port(struct view *v, const struct port *p)
 	view_if(v, "has_iproute2", tap && words.len);
 	view_if(v, "has_port_mac", tap || p->has_mac);
 	view_if(v, "has_port_mtu", p->mtu || p->bridge->mtu);
-	view_if(v, "isolated", p->guest && p->guest->isolate);
+	view_if(v, "isolated", port_isolated(p));
 }
 
 static void view_ports(struct view *v, const struct model *m,

@@ -372,6 +372,17 @@ def test_symlinks():
 
 
 @plain
+def test_system_dnsmasq_is_warned_of():
+    with Root(open(os.path.join(TOP, "docs/examples/laptop.conf")).read()) as r:
+        open(r.dir + "/etc/dnsmasq.conf", "w").write(
+            "#conf-dir=/etc/dnsmasq.d\n")
+        assert "server = system" not in r.gen("write").err
+        open(r.dir + "/etc/dnsmasq.conf", "w").write(
+            "port=53\nconf-dir=/etc/dnsmasq.d/,*.conf\n")
+        contains(r.gen("write").err, "or say server = system")
+
+
+@plain
 def test_qemu_arguments():
     with Root(open(os.path.join(TOP, "docs/examples/two-bridges.conf"))
               .read()) as r:

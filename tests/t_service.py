@@ -229,6 +229,25 @@ def test_bad_config_keeps_everything():
     eq(ip("link", "show", "br0", check=False).rc, 1, "br0")
 
 
+def test_start_fails_whole():
+    """Somebody else's server on the port: start says so, and leaves nothing."""
+    conf(ROUTED)
+    openrc("br0")
+    before = snapshot()
+    other = subprocess.Popen(
+        [sys.executable, "-c", "import socket, time; s = socket.socket("
+         "socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 67)); "
+         "time.sleep(60)"])
+    time.sleep(0.3)
+    p = service("net.br0", "start", check=False)
+    assert p.rc != 0
+    contains(p.out + p.err, "is another server on br0's ports 53 or 67?")
+    same(before, snapshot())
+    eq(run("pgrep", "-x", "dnsmasq", check=False).rc, 1)
+    other.kill()
+    service("net.br0", "start")
+
+
 def test_runlevel_and_dependencies():
     Lan()
     conf("bridge br0 { uplink = eth0 }\nbridge br1 { mode = routed "
