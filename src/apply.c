@@ -33,6 +33,18 @@ static int say_refusals(const struct plan *p)
 	return p->n_refusals ? RC_FAILED : RC_OK;
 }
 
+/* It worked, but can't be recorded or verified: then it has not worked. */
+static int take_back(struct session *s, struct plan *done,
+		     const struct state *old)
+{
+	bool whole = run_undo(&s->nl, done) == RUN_UNDONE;
+
+	state_save(old, s->cli->root);
+	msg_error(whole ? "everything was undone: the old state is in force" :
+		  "not everything could be undone: see above");
+	return whole ? RC_FAILED : RC_BROKEN;
+}
+
 /* The record first: it holds how things were, and must be there even if we
  * are killed in the middle. Then the steps. */
 static int execute(struct session *s, struct plan *p, const struct state *old,
@@ -47,7 +59,7 @@ static int execute(struct session *s, struct plan *p, const struct state *old,
 	}
 	switch (run_plan(&s->nl, p, lock)) {
 	case RUN_DONE:
-		return session_save(s) < 0 ? RC_FAILED : RC_OK;
+		return session_save(s) < 0 ? take_back(s, p, old) : RC_OK;
 	case RUN_UNDONE:
 		state_save(old, s->cli->root);
 		msg_error("everything was undone: the old state is in force");
@@ -69,7 +81,7 @@ static int verify(struct session *s, struct plan *done,
 	int rc = session_dump(s);
 
 	if (rc != RC_OK)
-		return rc;
+		return take_back(s, done, old);
 	plan_up(&s->in, &left);
 	for (size_t i = 0; i < left.n; i++)
 		if (left.v[i]->attr)
@@ -78,12 +90,7 @@ static int verify(struct session *s, struct plan *done,
 				  left.v[i]->want, left.v[i]->have);
 	if (left.n || left.n_refusals) {
 		say_refusals(&left);
-		rc = run_undo(&s->nl, done) == RUN_UNDONE ? RC_FAILED :
-		     RC_BROKEN;
-		state_save(old, s->cli->root);
-		msg_error(rc == RC_FAILED ? "everything was undone: the old "
-			  "state is in force" : "not everything could be "
-			  "undone: see above");
+		rc = take_back(s, done, old);
 	}
 	plan_free(&left);
 	return rc;

@@ -456,6 +456,7 @@ static void removal_lines(const char *saved, const char *bridge,
 struct table_state {
 	const char *name;
 	bool exists, used;
+	int rc;			/* < 0: could not ask */
 };
 
 static void on_named_table(struct nlmsghdr *h, void *arg)
@@ -495,33 +496,43 @@ static struct table_state table_state(bool v6, const char *name)
 	uint8_t family = v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
 	struct nlx nl;
 
-	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+	t.rc = nlx_open(&nl, NETLINK_NETFILTER);
+	if (t.rc < 0)
 		return t;
-	/* when in doubt it is in use */
-	if (nlx_dump(&nl, nft_request(NFT_MSG_GETTABLE, family),
-		     on_named_table, NULL, &t) < 0 ||
-	    nlx_dump(&nl, nft_request(NFT_MSG_GETCHAIN, family),
-		     on_named_chain, NULL, &t) < 0 ||
-	    nlx_dump(&nl, nft_request(NFT_MSG_GETRULE, family),
-		     on_named_rule, NULL, &t) < 0)
-		t.used = true;
+	t.rc = nlx_dump(&nl, nft_request(NFT_MSG_GETTABLE, family),
+			on_named_table, NULL, &t);
+	if (t.rc == 0)
+		t.rc = nlx_dump(&nl, nft_request(NFT_MSG_GETCHAIN, family),
+				on_named_chain, NULL, &t);
+	if (t.rc == 0)
+		t.rc = nlx_dump(&nl, nft_request(NFT_MSG_GETRULE, family),
+				on_named_rule, NULL, &t);
 	nlx_shut(&nl);
 	return t;
 }
 
-static void note_made(bool v6, const bool before[])
+/* Before the load, so that a death in between leaves no table behind. */
+static int note_made(bool v6, const char *text)
 {
 	_cleanup_file_ FILE *f = NULL;
 
 	for (size_t i = 0; i < N_ELEMENTS(jumps); i++) {
-		if (before[i] || !table_state(v6, jumps[i].table).exists)
+		_cleanup_free_ char *head = xasprintf("*%s\n",
+						      jumps[i].table);
+		struct table_state t;
+
+		if (!strstr(text, head))
 			continue;
-		if (!f)
-			f = fopen(MADE_TABLES, "ae");
-		if (f)
-			fprintf(f, "%s %s\n", v6 ? "ip6" : "ip",
-				jumps[i].table);
+		t = table_state(v6, jumps[i].table);
+		if (t.rc < 0)
+			return t.rc;
+		if (t.exists)
+			continue;
+		if (!f && !(f = fopen(MADE_TABLES, "ae")))
+			return -errno;
+		fprintf(f, "%s %s\n", v6 ? "ip6" : "ip", jumps[i].table);
 	}
+	return f && fflush(f) != 0 ? -errno : 0;
 }
 
 static void remove_made(void)
@@ -539,9 +550,9 @@ static void remove_made(void)
 		bool v6 = str_begins(line, "ip6 ");
 		struct table_state t = table_state(v6, line + (v6 ? 4 : 3));
 
-		if (t.exists && !t.used)
+		if (t.rc == 0 && t.exists && !t.used)
 			buf_printf(&del, "delete table %s\n", line);
-		else if (t.exists)
+		else if (t.rc < 0 || t.exists)
 			buf_printf(&keep, "%s\n", line);
 	}
 	if (del.len && run_helper(argv, del.s, &why) < 0)
@@ -561,7 +572,6 @@ static int ipt_load_one(bool v6, const char *bridge, const char *text,
 	const char *const argv[] = { v6 ? "ip6tables-restore" :
 				     "iptables-restore", "--noflush", NULL };
 	_cleanup_buf_ struct buf saved = { 0 }, in = { 0 };
-	bool before[N_ELEMENTS(jumps)];
 	int rc = ipt_save(v6, &saved, why);
 
 	if (rc < 0)
@@ -570,12 +580,12 @@ static int ipt_load_one(bool v6, const char *bridge, const char *text,
 		add_jumps(text, buf_str(&saved), bridge, &in);
 	else
 		removal_lines(buf_str(&saved), bridge, &in);
-	for (size_t i = 0; i < N_ELEMENTS(jumps); i++)
-		before[i] = table_state(v6, jumps[i].table).exists;
-	rc = in.len ? run_helper(argv, in.s, why) : 0;
 	if (*text)
-		note_made(v6, before);
-	else
+		rc = note_made(v6, in.s);
+	if (rc < 0)
+		return rc;
+	rc = in.len ? run_helper(argv, in.s, why) : 0;
+	if (!*text || rc < 0)
 		remove_made();
 	return rc;
 }
@@ -607,7 +617,8 @@ static bool may_have_csum(const char *bridge)
 		return false;
 	found = csum_rule(&nl, bridge, &d);
 	nlx_shut(&nl);
-	return found || access("/proc/net/ip_tables_names", F_OK) == 0;
+	return found || access(MADE_TABLES, F_OK) == 0 ||
+	       access("/proc/net/ip_tables_names", F_OK) == 0;
 }
 
 static int nft_load(const char *bridge, const char *text, char **why)
