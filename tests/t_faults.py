@@ -5,7 +5,8 @@ import random
 
 from lib import *
 
-RUNS = int(os.environ.get("NETBR_RUNS", "60"))
+RUNS = int(os.environ.get("NETBR_RUNS",
+                          "15" if "NETBR_NESTED" in os.environ else "60"))
 
 
 def random_config(r):
@@ -156,7 +157,7 @@ def sweep(inject):
     points = [(c, k) for c, n in sorted(calls.items())
               for k in range(1, n + 1)]
     # all of them take many minutes: NETBR_SWEEP=1; each run takes others
-    step = int(os.environ.get("NETBR_SWEEP", "12"))
+    step = int(os.environ.get("NETBR_SWEEP", "20"))
     if os.environ.get("NETBR_NESTED"):
         step = 40
     first = random.randrange(step)
