@@ -88,6 +88,18 @@ void kstate_add_neigh(struct kstate *k, const struct kneigh *n)
 	k->neighs[k->n_neighs++] = *n;
 }
 
+char *kroute_words(const struct kroute *r, char *out, size_t size)
+{
+	char dst[CIDR_TEXT] = "default", gw[IP_TEXT] = "";
+
+	if (r->dst.plen)
+		cidr_format(&r->dst, dst);
+	if (r->gw.family)
+		ip_format(&r->gw, gw);
+	snprintf(out, size, "%s%s%s", dst, r->gw.family ? " via " : "", gw);
+	return out;
+}
+
 bool klink_is_ours(const struct klink *l)
 {
 	return str_begins(l->alias, "netbr ") || streq(l->alias, "netbr");

@@ -101,6 +101,9 @@ bool kaddr_parse(struct kaddr *a, const uint8_t *raw, size_t len);
 bool kroute_parse(struct kroute *r, const uint8_t *raw, size_t len);
 bool kneigh_parse(struct kneigh *n, const uint8_t *raw, size_t len);
 
+/* "10.0.0.0/8 via 10.1.0.1", ip-route's words; returns out. */
+char *kroute_words(const struct kroute *r, char *out, size_t size);
+
 /* Did netbr make this link (its alias says so)? */
 bool klink_is_ours(const struct klink *l);
 /* The bridge named in our alias "netbr BRIDGE ...", "" if it is not ours. */

@@ -120,6 +120,15 @@ void op_copy_raw(uint8_t **dst, size_t *dst_len, const uint8_t *src,
 		memcpy(*dst, src, len);
 }
 
+void op_set_route(struct op *op, const struct kroute *r, bool replace)
+{
+	op->route = (struct op_route){ .dst = r->dst, .gw = r->gw,
+				       .metric = r->metric,
+				       .expires = r->expires,
+				       .replace = replace };
+	op_copy_raw(&op->route.raw, &op->route.raw_len, r->raw, r->raw_len);
+}
+
 void op_add_name(struct op *op, const char *name)
 {
 	ARRAY_GROW(op->names.v, op->names.n);

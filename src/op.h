@@ -109,6 +109,8 @@ void op_drift(struct op *op, const char *attr, const char *want,
 	      const char *have);
 void op_copy_raw(uint8_t **dst, size_t *dst_len, const uint8_t *src,
 		 size_t len);
+/* The route an operation adds or removes: a dumped one, over its object. */
+void op_set_route(struct op *op, const struct kroute *r, bool replace);
 void op_add_name(struct op *op, const char *name);
 
 #endif

@@ -134,17 +134,6 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 
 /* ---- uplink ----------------------------------------------------------- */
 
-static void route_words(const struct kroute *r, char *out, size_t size)
-{
-	char dst[CIDR_TEXT] = "default", gw[IP_TEXT] = "";
-
-	if (r->dst.plen)
-		cidr_format(&r->dst, dst);
-	if (r->gw.family)
-		ip_format(&r->gw, gw);
-	snprintf(out, size, "%s%s%s", dst, r->gw.family ? " via " : "", gw);
-}
-
 /* An operation of the current batch; takes over the sentence. */
 static struct op *add_batched(struct plan *p, enum op_kind kind,
 			      enum op_class class, const char *bridge,
@@ -156,15 +145,6 @@ static struct op *add_batched(struct plan *p, enum op_kind kind,
 	free(sentence);
 	op->batch = p->batches;
 	return op;
-}
-
-static void fill_route(struct op *op, const struct kroute *r, bool replace)
-{
-	op->route = (struct op_route){ .dst = r->dst, .gw = r->gw,
-				       .metric = r->metric,
-				       .expires = r->expires,
-				       .replace = replace };
-	op_copy_raw(&op->route.raw, &op->route.raw_len, r->raw, r->raw_len);
 }
 
 static void give_address(const struct plan_input *in, struct plan *p,
@@ -195,25 +175,25 @@ static void give_route(struct plan *p, const char *bridge,
 	char text[160];
 	struct op *op, *undo;
 
-	route_words(r, text, sizeof(text));
+	kroute_words(r, text, sizeof(text));
 	if (v6 && br) {
 		op = add_batched(p, OP_ROUTE_DEL, CLASS_DELETE, bridge,
 				 bridge, xasprintf("remove route %s from %s",
 						   text, bridge));
-		fill_route(op, r, false);
+		op_set_route(op, r, false);
 		op->may_fail = true;
 		undo = op_new(OP_ROUTE_ADD, bridge);
-		fill_route(undo, r, false);
+		op_set_route(undo, r, false);
 		op_add_undo(op, undo);
 	}
 	op = add_batched(p, OP_ROUTE_ADD, CLASS_SET, bridge, up->name,
 			 xasprintf("move route %s to %s", text, up->name));
-	fill_route(op, r, !v6);
+	op_set_route(op, r, !v6);
 	if (!br)
 		return;
 	undo = op_new(v6 ? OP_ROUTE_DEL : OP_ROUTE_ADD, v6 ? up->name :
 		      bridge);
-	fill_route(undo, r, !v6);
+	op_set_route(undo, r, !v6);
 	undo->may_fail = true;
 	op_add_undo(op, undo);
 }
@@ -307,14 +287,14 @@ static void drop_connected(const struct plan_input *in, struct plan *p,
 		    r->type != RTN_UNICAST || r->table != RT_TABLE_MAIN ||
 		    ip_is_linklocal6(&r->dst.ip))
 			continue;
-		route_words(r, text, sizeof(text));
+		kroute_words(r, text, sizeof(text));
 		op = add_batched(p, OP_ROUTE_DEL, CLASS_DELETE, bridge,
 				 bridge, xasprintf("remove route %s from %s",
 						   text, bridge));
-		fill_route(op, r, false);
+		op_set_route(op, r, false);
 		op->may_fail = true;
 		undo = op_new(OP_ROUTE_ADD, bridge);
-		fill_route(undo, r, false);
+		op_set_route(undo, r, false);
 		op_add_undo(op, undo);
 	}
 }

@@ -593,29 +593,12 @@ static bool connected(const struct kroute *r, const struct klink *up)
 	       !ip_is_linklocal6(&r->dst.ip);
 }
 
-static void route_text(const struct kroute *r, char *out, size_t size)
-{
-	char dst[CIDR_TEXT] = "default", gw[IP_TEXT] = "";
-
-	if (r->dst.plen)
-		cidr_format(&r->dst, dst);
-	if (r->gw.family)
-		ip_format(&r->gw, gw);
-	snprintf(out, size, "%s%s%s", dst, r->gw.family ? " via " : "", gw);
-}
-
-/* A route by its raw form, for adding to or removing from a link. */
 static struct op *raw_route_op(enum op_kind kind, const char *link,
 			       const struct kroute *r, bool replace)
 {
 	struct op *op = op_new(kind, link);
 
-	op->route.dst = r->dst;
-	op->route.gw = r->gw;
-	op->route.metric = r->metric;
-	op->route.expires = r->expires;
-	op->route.replace = replace;
-	op_copy_raw(&op->route.raw, &op->route.raw_len, r->raw, r->raw_len);
+	op_set_route(op, r, replace);
 	return op;
 }
 
@@ -624,19 +607,16 @@ static struct op *plan_raw_route(struct plan *p, enum op_kind kind,
 				 const struct kroute *r, bool replace)
 {
 	char text[160];
-	struct op *op, *made;
+	struct op *op;
 
-	route_text(r, text, sizeof(text));
+	kroute_words(r, text, sizeof(text));
 	op = plan_add(p, kind, kind == OP_ROUTE_ADD ? CLASS_SET :
 		      CLASS_DELETE, bridge, link, "%s route %s %s %s",
 		      kind == OP_ROUTE_ADD ? "move" : "remove", text,
 		      kind == OP_ROUTE_ADD ? "to" : "from", link);
 	op_drift(op, "route", kind == OP_ROUTE_ADD ? text : "absent",
 		 kind == OP_ROUTE_ADD ? "elsewhere" : text);
-	made = raw_route_op(kind, link, r, replace);
-	op->route = made->route;
-	made->route.raw = NULL;
-	op_free(made);
+	op_set_route(op, r, replace);
 	op->may_fail = kind == OP_ROUTE_DEL;
 	return op;
 }
@@ -1076,7 +1056,7 @@ static void plan_old_routes(const struct plan_input *in, struct plan *p,
 
 		if (r->oif != l->index || !r->gw.family)
 			continue;
-		route_text(r, text, sizeof(text));
+		kroute_words(r, text, sizeof(text));
 		snprintf(note, sizeof(note), "%s metric %u", text, r->metric);
 		if (!saved_has_note(before, 'r', note) ||
 		    saved_has_note(now, 'r', note))
