@@ -30,7 +30,7 @@ ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	-DTEMPLATEDIR='"$(TEMPLATEDIR)"' $(CPPFLAGS)
 
 O = $(if $(BUILD),$(BUILD)/)src/
-COMMON = addr check cli conf diag model outfile print qemu scrub spawn tmpl \
+COMMON = addr check cli conf confval diag model outfile print qemu scrub spawn tmpl \
 	util view
 APPLY = fw kstate nl nldump nlop op plandown planup report run session state \
 	sys

@@ -6,24 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "model.h"
+#include "confval.h"
 #include "scrub.h"
-
-/* ---- values: one setter per type -------------------------------------- */
-
-struct key;
-/* Stores one value in the object; false after a complaint. */
-typedef bool (*set_fn)(void *obj, const struct key *k, const struct item *v);
-
-struct key {
-	const char *name;
-	set_fn set;
-	size_t off;			/* of the field in the object */
-	const char *const *names;	/* of an enum */
-	unsigned long min, max;		/* of an enum: max = its count */
-	bool list;
-	bool later;			/* has its place, not its function */
-};
 
 /* The sections of the language. `at` is where the object's places begin. */
 struct table {
@@ -32,352 +16,6 @@ struct table {
 	size_t n;
 	size_t at;
 };
-
-#define FIELD(type, obj, k) ((type *)((char *)(obj) + (k)->off))
-
-static bool wrong(const struct item *v, const char *fmt, ...) PRINTF(2, 3);
-static bool wrong(const struct item *v, const char *fmt, ...)
-{
-	_cleanup_buf_ struct buf b = { 0 };
-	va_list ap;
-
-	va_start(ap, fmt);
-	buf_vprintf(&b, fmt, ap);
-	va_end(ap);
-	diag_error(v->src, v->text, "%s", buf_str(&b));
-	return false;
-}
-
-static bool set_enum(void *obj, const struct key *k, const struct item *v)
-{
-	_cleanup_buf_ struct buf all = { 0 };
-
-	for (unsigned int i = 0; i < k->max; i++) {
-		if (streq(v->text, k->names[i])) {
-			*FIELD(unsigned int, obj, k) = i;
-			return true;
-		}
-		buf_printf(&all, "%s%s", i ? ", " : "", k->names[i]);
-	}
-	return wrong(v, "'%s' is no value of '%s': use one of %s", v->text,
-		     k->name, buf_str(&all));
-}
-
-static bool bool_value(const char *s, bool *out)
-{
-	static const char *const yes[] = { "on", "yes", "true", "1" };
-	static const char *const no[] = { "off", "no", "false", "0" };
-
-	for (size_t i = 0; i < N_ELEMENTS(yes); i++) {
-		if (streq(s, yes[i]) || streq(s, no[i])) {
-			*out = streq(s, yes[i]);
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool set_bool(void *obj, const struct key *k, const struct item *v)
-{
-	if (bool_value(v->text, FIELD(bool, obj, k)))
-		return true;
-	return wrong(v, "'%s' is neither on nor off", v->text);
-}
-
-static bool set_uint(void *obj, const struct key *k, const struct item *v)
-{
-	if (uint_parse(v->text, k->min, k->max, FIELD(unsigned long, obj, k)))
-		return true;
-	return wrong(v, "'%s' must be a whole number from %lu to %lu", k->name,
-		     k->min, k->max);
-}
-
-static bool set_time(void *obj, const struct key *k, const struct item *v)
-{
-	unsigned long cs;
-
-	if (!time_cs_parse(v->text, &cs))
-		return wrong(v, "'%s' is no time: write seconds (15, 0.5) or "
-			     "a unit (200ms, 15s)", v->text);
-	if (cs < k->min || cs > k->max) {
-		char lo[24], hi[24];
-
-		return wrong(v, "'%s' must be between %s and %s seconds",
-			     k->name, time_cs_format(k->min, lo, sizeof(lo)),
-			     time_cs_format(k->max, hi, sizeof(hi)));
-	}
-	*FIELD(unsigned long, obj, k) = cs;
-	return true;
-}
-
-static bool mac_value(const struct item *v, struct mac *out)
-{
-	struct mac m;
-
-	if (!mac_parse(v->text, &m))
-		return wrong(v, "'%s' is no MAC address: write six bytes, as "
-			     "52:54:00:12:34:56", v->text);
-	if (mac_is_zero(&m))
-		return wrong(v, "the MAC address must not be all zero");
-	if (mac_is_multicast(&m))
-		return wrong(v, "%s is a multicast address: the first byte of "
-			     "a device's MAC must be even", v->text);
-	*out = m;
-	return true;
-}
-
-static bool set_guest_mac(void *obj, const struct key *k, const struct item *v)
-{
-	struct guest *g = obj;
-
-	(void)k;
-	return g->has_mac = mac_value(v, &g->mac);
-}
-
-static bool set_port_mac(void *obj, const struct key *k, const struct item *v)
-{
-	struct port *p = obj;
-
-	(void)k;
-	return p->has_mac = mac_value(v, &p->mac);
-}
-
-static bool set_bridge_mac(void *obj, const struct key *k,
-			   const struct item *v)
-{
-	struct bridge *b = obj;
-
-	(void)k;
-	if (streq(v->text, "uplink"))
-		b->mac_policy = MACP_UPLINK;
-	else if (streq(v->text, "stable"))
-		b->mac_policy = MACP_STABLE;
-	else if (mac_value(v, &b->mac))
-		b->mac_policy = MACP_FIXED;
-	else
-		return false;
-	return true;
-}
-
-static bool ifname_value(const struct item *v)
-{
-	if (ifname_ok(v->text))
-		return true;
-	if (strlen(v->text) > IFNAMSIZ - 1)
-		return wrong(v, "'%s' is longer than the %d characters of an "
-			     "interface name", v->text, IFNAMSIZ - 1);
-	return wrong(v, "'%s' can't be an interface name: use letters, "
-		     "digits, '.', '_' and '-', beginning with a letter or "
-		     "digit", v->text);
-}
-
-static bool set_ifname(void *obj, const struct key *k, const struct item *v)
-{
-	if (!ifname_value(v))
-		return false;
-	*FIELD(char *, obj, k) = xstrdup(v->text);
-	return true;
-}
-
-static bool set_tap(void *obj, const struct key *k, const struct item *v)
-{
-	/* "none": the guest's tap is made by somebody else */
-	if (streq(v->text, "none"))
-		return true;
-	return set_ifname(obj, k, v);
-}
-
-static bool add_ifname(void *obj, const struct key *k, const struct item *v)
-{
-	struct list *l = FIELD(struct list, obj, k);
-
-	if (!ifname_value(v))
-		return false;
-	if (list_has(l, v->text))
-		return wrong(v, "'%s' is named twice", v->text);
-	list_add(l, v->text, v->src);
-	return true;
-}
-
-/* User and group names: what useradd accepts, or a number. */
-static bool set_account(void *obj, const struct key *k, const struct item *v)
-{
-	const char *s = v->text;
-
-	if (!name_ok(s[0] == '_' ? s + 1 : s, 31))
-		return wrong(v, "'%s' can't be a %s: use its name or number",
-			     v->text, k->name);
-	*FIELD(char *, obj, k) = xstrdup(s);
-	return true;
-}
-
-static bool hostname_value(const struct item *v)
-{
-	const char *s = v->text;
-
-	if (!hostname_ok(s))
-		return wrong(v, "'%s' can't be a host name: use letters, "
-			     "digits and inner '-', at most 63", s);
-	if (dnsmasq_word(s))
-		return wrong(v, "the host name '%s' has another meaning to "
-			     "dnsmasq (a keyword or a lease time): choose "
-			     "another", s);
-	return true;
-}
-
-static bool set_hostname(void *obj, const struct key *k, const struct item *v)
-{
-	if (!hostname_value(v))
-		return false;
-	*FIELD(char *, obj, k) = xstrdup(v->text);
-	return true;
-}
-
-static bool set_domain(void *obj, const struct key *k, const struct item *v)
-{
-	const char *s = v->text;
-
-	if (!name_ok(s, 253) || strchr(s, '_') || strstr(s, ".."))
-		return wrong(v, "'%s' can't be a domain name", s);
-	*FIELD(char *, obj, k) = xstrdup(s);
-	return true;
-}
-
-static bool set_lease_time(void *obj, const struct key *k,
-			   const struct item *v)
-{
-	uint32_t s;
-
-	if (!lease_parse(v->text, &s))
-		return wrong(v, "'%s' is no lease time: write 12h, 30m, "
-			     "3600 (at least two minutes), or infinite",
-			     v->text);
-	*FIELD(char *, obj, k) = xstrdup(v->text);
-	return true;
-}
-
-static bool ip_value(const struct item *v, struct cidr *out)
-{
-	if (!cidr_parse(v->text, true, out) || strchr(v->text, '/'))
-		return wrong(v, "'%s' is no IP address%s", v->text,
-			     strchr(v->text, '/') ? ": leave out the prefix "
-			     "length" : "");
-	if (ip_is_multicast(&out->ip) || ip_is_unspecified(&out->ip) ||
-	    ip_is_loopback(&out->ip))
-		return wrong(v, "%s can't be the address of a host", v->text);
-	return true;
-}
-
-static bool add_ip(void *obj, const struct key *k, const struct item *v)
-{
-	struct list *l = FIELD(struct list, obj, k);
-	struct cidr c;
-
-	if (!ip_value(v, &c))
-		return false;
-	for (size_t i = 0; i < l->n; i++)
-		if (ip_equal(&l->v[i].cidr.ip, &c.ip))
-			return wrong(v, "%s is named twice", v->text);
-	list_add(l, v->text, v->src)->cidr = c;
-	return true;
-}
-
-static bool add_address(void *obj, const struct key *k, const struct item *v)
-{
-	struct bridge *b = obj;
-	struct list *l = FIELD(struct list, obj, k);
-	struct cidr c;
-
-	if (streq(v->text, "dhcp")) {
-		b->address_dhcp = true;
-		return true;
-	}
-	if (!cidr_parse(v->text, false, &c))
-		return wrong(v, "'%s' is no address: write dhcp, or an "
-			     "address with its prefix length, as "
-			     "192.168.1.2/24", v->text);
-	if (ip_is_multicast(&c.ip) || ip_is_unspecified(&c.ip) ||
-	    ip_is_loopback(&c.ip) || !c.plen)
-		return wrong(v, "%s can't be the address of a host", v->text);
-	for (size_t i = 0; i < l->n; i++)
-		if (ip_equal(&l->v[i].cidr.ip, &c.ip))
-			return wrong(v, "%s is given twice", v->text);
-	list_add(l, v->text, v->src)->cidr = c;
-	return true;
-}
-
-/* "DEST via GATEWAY [metric N]", ip-route's words; DEST may be default. */
-static bool add_route(void *obj, const struct key *k, const struct item *v)
-{
-	_cleanup_free_ char *text = xstrdup(v->text);
-	char *save = NULL, *w[5] = { 0 };
-	struct cidr dst, gw;
-	unsigned long metric;
-	int n = 0;
-
-	for (char *p = strtok_r(text, " \t", &save); p && n < 5;
-	     p = strtok_r(NULL, " \t", &save))
-		w[n++] = p;
-	if ((n != 3 && n != 5) || !streq(w[1], "via") ||
-	    (n == 5 && (!streq(w[3], "metric") ||
-			!uint_parse(w[4], 0, 0xffffffff, &metric))) ||
-	    !cidr_parse(w[2], true, &gw) || strchr(w[2], '/'))
-		return wrong(v, "'%s' is no route: write \"DESTINATION via "
-			     "GATEWAY\" or \"... metric N\"", v->text);
-	if (streq(w[0], "default"))
-		dst = (struct cidr){ .ip.family = gw.ip.family };
-	else if (!cidr_parse(w[0], true, &dst))
-		return wrong(v, "'%s' is no destination: write default or a "
-			     "prefix, as 10.0.0.0/8", w[0]);
-	if (dst.ip.family != gw.ip.family)
-		return wrong(v, "destination and gateway are of two families");
-	list_add(FIELD(struct list, obj, k), v->text, v->src)->cidr = gw;
-	return true;
-}
-
-/* What may stand in a dhcp-option line: one line, no quote, no comment. */
-static bool add_option(void *obj, const struct key *k, const struct item *v)
-{
-	static const char ok[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		"0123456789.:,/_-=[]";
-
-	if (!*v->text || v->text[strspn(v->text, ok)])
-		return wrong(v, "'%s' can't be a dhcp-option: use letters, "
-			     "digits and . : , / _ - = [ ]", v->text);
-	list_add(FIELD(struct list, obj, k), v->text, v->src);
-	return true;
-}
-
-static bool add_word(void *obj, const struct key *k, const struct item *v)
-{
-	if (!*v->text || strpbrk(v->text, " \t"))
-		return wrong(v, "'%s' is no value of '%s'", v->text, k->name);
-	list_add(FIELD(struct list, obj, k), v->text, v->src);
-	return true;
-}
-
-static bool add_forward(void *obj, const struct key *k, const struct item *v)
-{
-	/* [HOST-IP:]HOSTPORT:GUESTPORT[/tcp|/udp]; a v6 host in brackets */
-	static const char ok[] = "0123456789abcdefABCDEF.:[]/tcpudp-";
-	const char *colon = strrchr(v->text, ':');
-
-	if (!colon || v->text[strspn(v->text, ok)])
-		return wrong(v, "'%s' is no forward: write "
-			     "\"HOSTPORT:GUESTPORT\", with \"ADDRESS:\" before "
-			     "and \"/udp\" behind where wanted", v->text);
-	list_add(FIELD(struct list, obj, k), v->text, v->src);
-	return true;
-}
-
-static bool set_rate(void *obj, const struct key *k, const struct item *v)
-{
-	if (rate_parse(v->text, FIELD(uint64_t, obj, k)))
-		return true;
-	return wrong(v, "'%s' is no rate: write a number with bit, kbit, "
-		     "mbit or gbit, as 100mbit", v->text);
-}
 
 /* ---- the language ----------------------------------------------------- */
 
@@ -388,74 +26,74 @@ static bool set_rate(void *obj, const struct key *k, const struct item *v)
 #define ENUM(n) .names = (n), .max = N_ELEMENTS(n)
 
 static const struct key bridge_keys[BK_COUNT] = {
-	[BK_MODE] = { "mode", set_enum, B(mode), ENUM(mode_names) },
-	[BK_UPLINK] = { "uplink", set_ifname, B(uplink) },
-	[BK_PORTS] = { "ports", add_ifname, B(ports), .list = true },
-	[BK_ADDRESS] = { "address", add_address, B(address), .list = true },
-	[BK_GATEWAY] = { "gateway", add_ip, B(gateway), .list = true },
-	[BK_ROUTES] = { "routes", add_route, B(routes), .list = true },
-	[BK_MAC] = { "mac", set_bridge_mac, B(mac) },
-	[BK_MTU] = { "mtu", set_uint, B(mtu), .min = 68, .max = 65535 },
-	[BK_STP] = { "stp", set_bool, B(stp) },
-	[BK_FORWARD_DELAY] = { "forward_delay", set_time,
+	[BK_MODE] = { "mode", conf_set_enum, B(mode), ENUM(mode_names) },
+	[BK_UPLINK] = { "uplink", conf_set_ifname, B(uplink) },
+	[BK_PORTS] = { "ports", conf_add_ifname, B(ports), .list = true },
+	[BK_ADDRESS] = { "address", conf_add_address, B(address), .list = true },
+	[BK_GATEWAY] = { "gateway", conf_add_ip, B(gateway), .list = true },
+	[BK_ROUTES] = { "routes", conf_add_route, B(routes), .list = true },
+	[BK_MAC] = { "mac", conf_set_bridge_mac, B(mac) },
+	[BK_MTU] = { "mtu", conf_set_uint, B(mtu), .min = 68, .max = 65535 },
+	[BK_STP] = { "stp", conf_set_bool, B(stp) },
+	[BK_FORWARD_DELAY] = { "forward_delay", conf_set_time,
 			       B(forward_delay_cs), .max = 99999 },
-	[BK_HELLO_TIME] = { "hello_time", set_time, B(hello_time_cs),
+	[BK_HELLO_TIME] = { "hello_time", conf_set_time, B(hello_time_cs),
 			    .min = 100, .max = 1000 },
-	[BK_MAX_AGE] = { "max_age", set_time, B(max_age_cs), .min = 600,
+	[BK_MAX_AGE] = { "max_age", conf_set_time, B(max_age_cs), .min = 600,
 			 .max = 4000 },
-	[BK_AGEING_TIME] = { "ageing_time", set_time, B(ageing_time_cs),
+	[BK_AGEING_TIME] = { "ageing_time", conf_set_time, B(ageing_time_cs),
 			     .max = 100000000 },
-	[BK_PRIORITY] = { "priority", set_uint, B(priority), .max = 65535 },
-	[BK_NAT] = { "nat", set_bool, B(nat) },
-	[BK_FILTER] = { "filter", set_bool, B(filter) },
-	[BK_ISOLATE] = { "isolate", set_bool, B(isolate) },
-	[BK_FOREIGN_PORTS] = { "foreign_ports", set_enum, B(foreign_ports),
+	[BK_PRIORITY] = { "priority", conf_set_uint, B(priority), .max = 65535 },
+	[BK_NAT] = { "nat", conf_set_bool, B(nat) },
+	[BK_FILTER] = { "filter", conf_set_bool, B(filter) },
+	[BK_ISOLATE] = { "isolate", conf_set_bool, B(isolate) },
+	[BK_FOREIGN_PORTS] = { "foreign_ports", conf_set_enum, B(foreign_ports),
 			       ENUM(foreign_names) },
-	[BK_HOST] = { "host", set_enum, B(host), ENUM(host_names),
+	[BK_HOST] = { "host", conf_set_enum, B(host), ENUM(host_names),
 		      .later = true },
-	[BK_PROBE] = { "probe", set_bool, B(probe), .later = true },
-	[BK_COEXIST] = { "coexist", add_word, B(coexist), .list = true,
+	[BK_PROBE] = { "probe", conf_set_bool, B(probe), .later = true },
+	[BK_COEXIST] = { "coexist", conf_add_word, B(coexist), .list = true,
 			 .later = true },
 };
 
 static const struct key dhcp_keys[DK_COUNT] = {
-	[DK_RANGE] = { "range", add_ip, D(range), .list = true },
-	[DK_LEASE_TIME] = { "lease_time", set_lease_time, D(lease_time) },
-	[DK_ROUTER] = { "router", add_ip, D(router), .list = true },
-	[DK_DNS] = { "dns", add_ip, D(dns), .list = true },
-	[DK_DOMAIN] = { "domain", set_domain, D(domain) },
-	[DK_OPTIONS] = { "options", add_option, D(options), .list = true },
-	[DK_SERVER] = { "server", set_enum, D(server), ENUM(server_names) },
+	[DK_RANGE] = { "range", conf_add_ip, D(range), .list = true },
+	[DK_LEASE_TIME] = { "lease_time", conf_set_lease_time, D(lease_time) },
+	[DK_ROUTER] = { "router", conf_add_ip, D(router), .list = true },
+	[DK_DNS] = { "dns", conf_add_ip, D(dns), .list = true },
+	[DK_DOMAIN] = { "domain", conf_set_domain, D(domain) },
+	[DK_OPTIONS] = { "options", conf_add_option, D(options), .list = true },
+	[DK_SERVER] = { "server", conf_set_enum, D(server), ENUM(server_names) },
 };
 
 static const struct key guest_keys[GK_COUNT] = {
-	[GK_BRIDGE] = { "bridge", set_ifname, G(bridge_name) },
-	[GK_TAP] = { "tap", set_tap, G(tap) },
-	[GK_MAC] = { "mac", set_guest_mac, G(mac) },
-	[GK_IP] = { "ip", add_ip, G(ip), .list = true },
-	[GK_HOSTNAME] = { "hostname", set_hostname, G(hostname) },
-	[GK_OWNER] = { "owner", set_account, G(owner) },
-	[GK_GROUP] = { "group", set_account, G(group) },
-	[GK_QUEUES] = { "queues", set_uint, G(queues), .min = 1, .max = 256 },
-	[GK_VNET_HDR] = { "vnet_hdr", set_bool, G(vnet_hdr) },
-	[GK_MODEL] = { "model", set_enum, G(model), ENUM(nic_names) },
-	[GK_FORWARD] = { "forward", add_forward, G(forward), .list = true,
+	[GK_BRIDGE] = { "bridge", conf_set_ifname, G(bridge_name) },
+	[GK_TAP] = { "tap", conf_set_tap, G(tap) },
+	[GK_MAC] = { "mac", conf_set_guest_mac, G(mac) },
+	[GK_IP] = { "ip", conf_add_ip, G(ip), .list = true },
+	[GK_HOSTNAME] = { "hostname", conf_set_hostname, G(hostname) },
+	[GK_OWNER] = { "owner", conf_set_account, G(owner) },
+	[GK_GROUP] = { "group", conf_set_account, G(group) },
+	[GK_QUEUES] = { "queues", conf_set_uint, G(queues), .min = 1, .max = 256 },
+	[GK_VNET_HDR] = { "vnet_hdr", conf_set_bool, G(vnet_hdr) },
+	[GK_MODEL] = { "model", conf_set_enum, G(model), ENUM(nic_names) },
+	[GK_FORWARD] = { "forward", conf_add_forward, G(forward), .list = true,
 			 .later = true },
-	[GK_FILTER] = { "filter", set_bool, G(filter) },
-	[GK_ISOLATE] = { "isolate", set_bool, G(isolate) },
-	[GK_RATE_IN] = { "rate_in", set_rate, G(rate_in), .later = true },
-	[GK_RATE_OUT] = { "rate_out", set_rate, G(rate_out), .later = true },
+	[GK_FILTER] = { "filter", conf_set_bool, G(filter) },
+	[GK_ISOLATE] = { "isolate", conf_set_bool, G(isolate) },
+	[GK_RATE_IN] = { "rate_in", conf_set_rate, G(rate_in), .later = true },
+	[GK_RATE_OUT] = { "rate_out", conf_set_rate, G(rate_out), .later = true },
 };
 
 static const struct key port_keys[PK_COUNT] = {
-	[PK_TYPE] = { "type", set_enum, P(type), ENUM(port_type_names) },
-	[PK_BRIDGE] = { "bridge", set_ifname, P(bridge_name) },
-	[PK_MAC] = { "mac", set_port_mac, P(mac) },
-	[PK_MTU] = { "mtu", set_uint, P(mtu), .min = 68, .max = 65535 },
-	[PK_OWNER] = { "owner", set_account, P(owner) },
-	[PK_GROUP] = { "group", set_account, P(group) },
-	[PK_QUEUES] = { "queues", set_uint, P(queues), .min = 1, .max = 256 },
-	[PK_VNET_HDR] = { "vnet_hdr", set_bool, P(vnet_hdr) },
+	[PK_TYPE] = { "type", conf_set_enum, P(type), ENUM(port_type_names) },
+	[PK_BRIDGE] = { "bridge", conf_set_ifname, P(bridge_name) },
+	[PK_MAC] = { "mac", conf_set_port_mac, P(mac) },
+	[PK_MTU] = { "mtu", conf_set_uint, P(mtu), .min = 68, .max = 65535 },
+	[PK_OWNER] = { "owner", conf_set_account, P(owner) },
+	[PK_GROUP] = { "group", conf_set_account, P(group) },
+	[PK_QUEUES] = { "queues", conf_set_uint, P(queues), .min = 1, .max = 256 },
+	[PK_VNET_HDR] = { "vnet_hdr", conf_set_bool, P(vnet_hdr) },
 };
 
 static const struct table bridge_table = { "bridge", bridge_keys, BK_COUNT,
@@ -470,11 +108,11 @@ static const struct table *const tables[] = { &bridge_table, &dhcp_table,
 					      &guest_table, &port_table };
 
 static const struct key firewall_key = {
-	"firewall", set_enum, offsetof(struct model, firewall),
+	"firewall", conf_set_enum, offsetof(struct model, firewall),
 	ENUM(firewall_names)
 };
 static const struct key interfaces_key = {
-	"interfaces", add_ifname, offsetof(struct model, interfaces),
+	"interfaces", conf_add_ifname, offsetof(struct model, interfaces),
 	.list = true
 };
 
@@ -625,10 +263,10 @@ static bool title_ok(const struct scan_item *it)
 		return false;
 	}
 	if (!streq(it->key, "guest"))
-		return ifname_value(&v);
+		return conf_ifname_value(&v);
 	if (name_ok(it->name, 63))
 		return true;
-	return wrong(&v, "'%s' can't be a guest's name: use letters, digits, "
+	return conf_wrong(&v, "'%s' can't be a guest's name: use letters, digits, "
 		     "'.', '_' and '-', at most 63", it->name);
 }
 
@@ -1094,9 +732,9 @@ static void flat_dhcp_host(struct conf *c, const struct item *v)
 			list_add(&names, w, v->src);
 	}
 	if (macs.n != 1 || names.n > 1) {
-		wrong(v, "'%s' is no reservation: write "
+		conf_wrong(v, "'%s' is no reservation: write "
 		      "\"MAC,ADDRESS,NAME\"", v->text);
-	} else if (!names.n || hostname_value(&names.v[0])) {
+	} else if (!names.n || conf_hostname_value(&names.v[0])) {
 		_cleanup_free_ char *name = NULL;
 
 		if (names.n) {
@@ -1136,7 +774,7 @@ static void load_flat_key(struct conf *c, cfg_t *cfg, const char *key,
 	    makes_bridges)
 		return;
 	named.src = src;
-	if (!ifname_value(&named))
+	if (!conf_ifname_value(&named))
 		return;
 	split_words(v, n, &w);
 	if (str_begins(key, "bridge_"))
@@ -1162,7 +800,7 @@ static void load_top(struct conf *c, cfg_t *cfg)
 
 	if (n == 1) {
 		c->m->firewall_at = fw[0].src;
-		set_enum(c->m, &firewall_key, &fw[0]);
+		conf_set_enum(c->m, &firewall_key, &fw[0]);
 	} else if (n) {
 		diag_error(fw[0].src, NULL, "'firewall' takes one value");
 	}
@@ -1170,7 +808,7 @@ static void load_top(struct conf *c, cfg_t *cfg)
 
 	split_words(ifs, n, &w);
 	for (size_t i = 0; i < w.n; i++)
-		add_ifname(c->m, &interfaces_key, &w.v[i]);
+		conf_add_ifname(c->m, &interfaces_key, &w.v[i]);
 	list_free(&w);
 }
 
