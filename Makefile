@@ -32,7 +32,7 @@ ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 O = $(if $(BUILD),$(BUILD)/)src/
 COMMON = addr check cli conf confval diag model outfile print qemu scrub spawn tmpl \
 	util view
-APPLY = fw kstate nl nldump nlop op plandown planup report run session state \
+APPLY = fw kstate nl nldump nlop op plandown planmove planport planup report run session state \
 	sys
 GEN_O = $(COMMON:%=$(O)%.o) $(O)gen.o
 APPLY_O = $(COMMON:%=$(O)%.o) $(APPLY:%=$(O)%.o) $(O)apply.o

@@ -113,7 +113,7 @@ bool conf_set_port_mac(void *obj, const struct key *k, const struct item *v)
 }
 
 bool conf_set_bridge_mac(void *obj, const struct key *k,
-			   const struct item *v)
+			 const struct item *v)
 {
 	struct bridge *b = obj;
 
@@ -214,7 +214,7 @@ bool conf_set_domain(void *obj, const struct key *k, const struct item *v)
 }
 
 bool conf_set_lease_time(void *obj, const struct key *k,
-			   const struct item *v)
+			 const struct item *v)
 {
 	uint32_t s;
 

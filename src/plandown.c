@@ -6,13 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "plan.h"
-
-static const struct klink *link_of(const struct plan_input *in,
-				   const char *name)
-{
-	return kstate_link(in->k, name);
-}
+#include "planpart.h"
 
 /* ---- sysctls ---------------------------------------------------------- */
 
@@ -349,11 +343,11 @@ static const struct klink *find_uplink(const struct plan_input *in,
 {
 	const struct saved_bridge *sb = state_bridge(in->st, bridge);
 	const struct bridge *b = model_bridge(in->m, bridge);
-	const struct klink *br = link_of(in, bridge), *up;
+	const struct klink *br = plan_link(in, bridge), *up;
 
 	if (sb && *sb->uplink)
-		return link_of(in, sb->uplink);
-	up = b && b->uplink ? link_of(in, b->uplink) : NULL;
+		return plan_link(in, sb->uplink);
+	up = b && b->uplink ? plan_link(in, b->uplink) : NULL;
 	return up && br && up->master == br->index ? up : NULL;
 }
 
@@ -409,7 +403,7 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 			 const char *bridge, bool bridge_stays)
 {
 	struct saved_bridge *sb = state_bridge(in->st, bridge);
-	const struct klink *br = link_of(in, bridge);
+	const struct klink *br = plan_link(in, bridge);
 	const struct klink *up = find_uplink(in, bridge);
 	bool recorded = sb && *sb->uplink;
 
@@ -447,8 +441,8 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 void plan_release_port(const struct plan_input *in, struct plan *p,
 		       const char *bridge, const struct saved_port *sp)
 {
-	const struct klink *l = link_of(in, sp->name);
-	const struct klink *br = link_of(in, bridge);
+	const struct klink *l = plan_link(in, sp->name);
+	const struct klink *br = plan_link(in, bridge);
 	struct op *op, *undo;
 
 	if (!l)
@@ -568,7 +562,7 @@ static size_t foreign_ports(const struct plan_input *in, struct plan *p,
 void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 			const char *name, bool keep_listed)
 {
-	const struct klink *br = link_of(in, name);
+	const struct klink *br = plan_link(in, name);
 	struct saved_bridge *sb = state_bridge(in->st, name);
 	struct op *collected = op_new(OP_LINK_DELETE, name);
 	size_t kept;

@@ -1,0 +1,403 @@
+/* Addresses and routes, and how they move from the uplink to the bridge. */
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "planpart.h"
+
+/* ---- addresses -------------------------------------------------------- */
+
+static bool usable(const struct kaddr *a)
+{
+	return !ip_is_linklocal6(&a->c.ip) && !(a->flags & IFA_F_TEMPORARY &&
+						a->c.ip.family == AF_INET6);
+}
+
+static bool configured(const struct bridge *b, const struct ip *ip)
+{
+	for (size_t i = 0; i < b->address.n; i++)
+		if (ip_equal(&b->address.v[i].cidr.ip, ip))
+			return true;
+	return false;
+}
+
+static struct op *plan_addr(struct plan *p, const char *bridge,
+			    const char *link, const struct cidr *c, bool add)
+{
+	char text[CIDR_TEXT];
+	struct op *op = plan_add(p, add ? OP_ADDR_ADD : OP_ADDR_DEL,
+				 add ? CLASS_CREATE : CLASS_DELETE, bridge,
+				 link, "%s %s %s %s", add ? "add" : "remove",
+				 cidr_format(c, text), add ? "to" : "from",
+				 link);
+
+	op_drift(op, "address", add ? text : "absent", add ? "absent" : text);
+	op->addr.c = *c;
+	op->may_fail = !add;
+	return op;
+}
+
+static void undo_addr_add(struct op *op)
+{
+	struct op *undo = op_new(OP_ADDR_DEL, op->object);
+
+	undo->addr.c = op->addr.c;
+	undo->may_fail = true;
+	op_add_undo(op, undo);
+}
+
+/* The configured addresses, and those that the uplink brings along. */
+void plan_addresses(const struct plan_input *in, struct plan *p,
+		    const struct bridge *b, const struct klink *up)
+{
+	const struct klink *l = plan_link(in, b->name);
+	struct saved_bridge *sb = state_add_bridge(in->st, b->name);
+	char text[CIDR_TEXT];
+
+	for (size_t i = 0; i < b->address.n; i++) {
+		const struct cidr *c = &b->address.v[i].cidr;
+		const struct kaddr *a = l ? kstate_addr(in->k, l->index,
+							&c->ip) : NULL;
+
+		saved_add_note(sb, 'a', cidr_format(c, text));
+		if (a && a->c.plen == c->plen)
+			continue;
+		if (a)
+			plan_addr(p, b->name, b->name, &a->c, false);
+		undo_addr_add(plan_addr(p, b->name, b->name, c, true));
+	}
+	for (size_t i = 0; up && i < in->k->n_addrs; i++) {
+		const struct kaddr *a = &in->k->addrs[i];
+		struct op *op;
+
+		if (a->index != up->index || !usable(a) ||
+		    configured(b, &a->c.ip) ||
+		    (l && kstate_addr(in->k, l->index, &a->c.ip)))
+			continue;
+		op = plan_addr(p, b->name, b->name, &a->c, true);
+		op->addr.valid = a->valid;
+		op->addr.preferred = a->preferred;
+		undo_addr_add(op);
+	}
+}
+
+/* Addresses of ours that left the config; others are left alone. */
+void plan_old_addresses(const struct plan_input *in, struct plan *p,
+			const struct bridge *b,
+			const struct saved_bridge *before)
+{
+	const struct klink *l = plan_link(in, b->name);
+
+	for (size_t i = 0; l && i < in->k->n_addrs; i++) {
+		const struct kaddr *a = &in->k->addrs[i];
+		char text[CIDR_TEXT];
+		struct op *op, *undo;
+
+		if (a->index != l->index || configured(b, &a->c.ip) ||
+		    !saved_has_note(before, 'a', cidr_format(&a->c, text)))
+			continue;
+		op = plan_addr(p, b->name, b->name, &a->c, false);
+		undo = op_new(OP_ADDR_ADD, b->name);
+		op_copy_raw(&undo->addr.raw, &undo->addr.raw_len, a->raw,
+			    a->raw_len);
+		op_add_undo(op, undo);
+	}
+}
+
+/* ---- moving the uplink ------------------------------------------------ */
+
+static bool movable(const struct kroute *r, const struct klink *up)
+{
+	return r->oif == up->index && !r->multipath &&
+	       r->type == RTN_UNICAST && r->protocol != RTPROT_KERNEL &&
+	       !(r->family == AF_INET6 && ip_is_linklocal6(&r->dst.ip));
+}
+
+static bool connected(const struct kroute *r, const struct klink *up)
+{
+	return r->oif == up->index && r->protocol == RTPROT_KERNEL &&
+	       r->type == RTN_UNICAST && r->table == RT_TABLE_MAIN &&
+	       !ip_is_linklocal6(&r->dst.ip);
+}
+
+static struct op *raw_route_op(enum op_kind kind, const char *link,
+			       const struct kroute *r, bool replace)
+{
+	struct op *op = op_new(kind, link);
+
+	op_set_route(op, r, replace);
+	return op;
+}
+
+static struct op *plan_raw_route(struct plan *p, enum op_kind kind,
+				 const char *bridge, const char *link,
+				 const struct kroute *r, bool replace)
+{
+	char text[160];
+	struct op *op;
+
+	kroute_words(r, text, sizeof(text));
+	op = plan_add(p, kind, kind == OP_ROUTE_ADD ? CLASS_SET :
+		      CLASS_DELETE, bridge, link, "%s route %s %s %s",
+		      kind == OP_ROUTE_ADD ? "move" : "remove", text,
+		      kind == OP_ROUTE_ADD ? "to" : "from", link);
+	op_drift(op, "route", kind == OP_ROUTE_ADD ? text : "absent",
+		 kind == OP_ROUTE_ADD ? "elsewhere" : text);
+	op_set_route(op, r, replace);
+	op->may_fail = kind == OP_ROUTE_DEL;
+	return op;
+}
+
+/* The routes of the uplink go over to the bridge. A v4 route is replaced in
+ * one step; a v6 one is removed and added (replacing would leave two). */
+static void plan_move_route(struct plan *p, const struct bridge *b,
+			    const struct kroute *r)
+{
+	struct op *op, *undo;
+
+	if (r->family == AF_INET6) {
+		op = plan_raw_route(p, OP_ROUTE_DEL, b->name, b->uplink, r,
+				    false);
+		op->batch = p->batches;
+		op_add_undo(op, raw_route_op(OP_ROUTE_ADD, b->uplink, r,
+					     false));
+	}
+	op = plan_raw_route(p, OP_ROUTE_ADD, b->name, b->name, r,
+			    r->family == AF_INET);
+	op->batch = p->batches;
+	if (r->family == AF_INET) {
+		op_add_undo(op, raw_route_op(OP_ROUTE_ADD, b->uplink, r,
+					     true));
+	} else {
+		undo = raw_route_op(OP_ROUTE_DEL, b->name, r, false);
+		undo->may_fail = true;
+		op_add_undo(op, undo);
+	}
+}
+
+static void plan_enslave(struct plan *p, const struct bridge *b,
+			 const struct klink *l, const char *name)
+{
+	struct op *op = plan_add(p, OP_LINK_SET, CLASS_SET, b->name, name,
+				 "add %s to %s", name, b->name);
+	struct op *undo = op_new(OP_LINK_SET, name);
+
+	op_drift(op, "master", b->name, "none");
+	op->set.has = LS_MASTER | (l->flags & IFF_UP ? 0 : LS_UP);
+	op->set.up = true;
+	str_put(op->set.master, sizeof(op->set.master), b->name);
+	op->batch = p->batches;
+	undo->set.has = op->set.has;
+	undo->set.up = false;
+	op_add_undo(op, undo);
+}
+
+/* How the uplink was, the first time we see it. */
+void plan_save_uplink(const struct plan_input *in, const struct bridge *b,
+		      const struct klink *up)
+{
+	struct saved_bridge *sb = state_add_bridge(in->st, b->name);
+
+	if (streq(sb->uplink, up->name) ||
+	    streq(plan_master(in, up), b->name))
+		return;
+	str_put(sb->uplink, sizeof(sb->uplink), up->name);
+	sb->uplink_up = up->flags & IFF_UP;
+	for (size_t i = 0; i < in->k->n_addrs; i++) {
+		const struct kaddr *a = &in->k->addrs[i];
+
+		if (a->index == up->index && usable(a))
+			saved_add_raw(&sb->addrs, &sb->n_addrs, a->raw,
+				      a->raw_len);
+	}
+	for (size_t i = 0; i < in->k->n_routes; i++)
+		if (movable(&in->k->routes[i], up))
+			saved_add_raw(&sb->routes, &sb->n_routes,
+				      in->k->routes[i].raw,
+				      in->k->routes[i].raw_len);
+}
+
+/* One send: the uplink joins, the bridge comes up, routes change over. The
+ * addresses are on the bridge already; those of the uplink go afterwards,
+ * last first, since deleting a primary takes its secondaries along. */
+void plan_uplink(const struct plan_input *in, struct plan *p,
+		 const struct bridge *b, const struct klink *up)
+{
+	const struct klink *l = plan_link(in, b->name);
+	struct mac m;
+
+	p->batches++;
+	if (!l || up->master != l->index)
+		plan_enslave(p, b, up, b->uplink);
+	else if (!(up->flags & IFF_UP))
+		plan_set_up(p, b->name, b->uplink, true, true);
+	if (!l || !(l->flags & IFF_UP)) {
+		plan_set_up(p, b->name, b->name, true, l);
+		p->v[p->n - 1]->batch = p->batches;
+	}
+	if (!l || up->master != l->index)
+		plan_neighbours(in, p, b->name, up, b->name);
+	for (size_t i = 0; i < in->k->n_routes; i++) {
+		const struct kroute *r = &in->k->routes[i];
+		struct op *op;
+
+		if (!connected(r, up))
+			continue;
+		op = plan_raw_route(p, OP_ROUTE_DEL, b->name, b->uplink, r,
+				    false);
+		op->batch = p->batches;
+		op_add_undo(op, raw_route_op(OP_ROUTE_ADD, b->uplink, r,
+					     false));
+	}
+	for (size_t i = 0; i < in->k->n_routes; i++)
+		if (movable(&in->k->routes[i], up))
+			plan_move_route(p, b, &in->k->routes[i]);
+	for (size_t i = in->k->n_addrs; i-- > 0;) {
+		const struct kaddr *a = &in->k->addrs[i];
+		struct op *op, *undo;
+
+		if (a->index != up->index || !usable(a))
+			continue;
+		op = plan_addr(p, b->name, b->uplink, &a->c, false);
+		undo = op_new(OP_ADDR_ADD, b->uplink);
+		op_copy_raw(&undo->addr.raw, &undo->addr.raw_len, a->raw,
+			    a->raw_len);
+		op_add_undo(op, undo);
+	}
+	if ((!l || up->master != l->index) && plan_wanted_mac(in, b, &m) &&
+	    !mac_equal(&m, &up->mac))
+		plan_add(p, OP_ANNOUNCE, CLASS_SET, b->name, b->name,
+			 "tell the neighbours of %s's MAC address", b->name);
+}
+
+/* ---- routes of the config --------------------------------------------- */
+
+static bool has_route(const struct plan_input *in, const struct bridge *b,
+		      const struct cidr *dst, const struct ip *gw,
+		      uint32_t metric, const struct klink *up)
+{
+	const struct klink *l = plan_link(in, b->name);
+
+	for (size_t i = 0; i < in->k->n_routes; i++) {
+		const struct kroute *r = &in->k->routes[i];
+
+		/* on the bridge, or on its way there from the uplink */
+		if ((l && r->oif == l->index) || (up && movable(r, up)))
+			if (r->family == gw->family &&
+			    r->dst.plen == dst->plen &&
+			    (!dst->plen || ip_equal(&r->dst.ip, &dst->ip)) &&
+			    r->gw.family && ip_equal(&r->gw, gw) &&
+			    r->metric == metric &&
+			    r->table == RT_TABLE_MAIN)
+				return true;
+	}
+	return false;
+}
+
+static void plan_route(const struct plan_input *in, struct plan *p,
+		       const struct bridge *b, const struct cidr *dst,
+		       const struct ip *gw, uint32_t metric,
+		       const struct klink *up)
+{
+	char text[CIDR_TEXT] = "default", via[IP_TEXT], note[160];
+	struct op *op, *undo;
+
+	if (dst->plen)
+		cidr_format(dst, text);
+	ip_format(gw, via);
+	snprintf(note, sizeof(note), "%s via %s metric %u", text, via, metric);
+	saved_add_note(state_add_bridge(in->st, b->name), 'r', note);
+	if (has_route(in, b, dst, gw, metric, up))
+		return;
+	op = plan_add(p, OP_ROUTE_ADD, CLASS_CREATE, b->name, b->name,
+		      "add route %s dev %s", note, b->name);
+	op_drift(op, "route", note, "absent");
+	op->route = (struct op_route){ .dst = *dst, .gw = *gw,
+				       .metric = metric };
+	undo = op_new(OP_ROUTE_DEL, b->name);
+	undo->route = op->route;
+	undo->may_fail = true;
+	op_add_undo(op, undo);
+}
+
+/* A route as the config writes it; check.c has seen that it is one. */
+static void parse_route(const char *text, struct cidr *dst, struct ip *gw,
+			uint32_t *metric)
+{
+	_cleanup_free_ char *copy = xstrdup(text);
+	char *save, *w = strtok_r(copy, " \t", &save);
+	struct cidr c;
+
+	*dst = (struct cidr){ 0 };
+	if (!streq(w, "default") && cidr_parse(w, true, &c))
+		*dst = cidr_network(&c);
+	strtok_r(NULL, " \t", &save);
+	ip_parse(strtok_r(NULL, " \t", &save), gw);
+	dst->ip.family = gw->family;
+	w = strtok_r(NULL, " \t", &save);
+	*metric = w ? strtoul(save, NULL, 10) :
+		  gw->family == AF_INET6 ? 1024 : 0;
+}
+
+void plan_routes(const struct plan_input *in, struct plan *p,
+		 const struct bridge *b, const struct klink *up)
+{
+	for (size_t i = 0; i < b->gateway.n; i++) {
+		const struct ip *gw = &b->gateway.v[i].cidr.ip;
+		struct cidr dst = { .ip.family = gw->family };
+
+		plan_route(in, p, b, &dst, gw,
+			   gw->family == AF_INET6 ? 1024 : 0, up);
+	}
+	for (size_t i = 0; i < b->routes.n; i++) {
+		struct cidr dst;
+		struct ip gw;
+		uint32_t metric;
+
+		parse_route(b->routes.v[i].text, &dst, &gw, &metric);
+		plan_route(in, p, b, &dst, &gw, metric, up);
+	}
+}
+
+/* Routes of ours that left the config. */
+void plan_old_routes(const struct plan_input *in, struct plan *p,
+		     const struct bridge *b,
+		     const struct saved_bridge *before)
+{
+	const struct saved_bridge *now = state_bridge(in->st, b->name);
+	const struct klink *l = plan_link(in, b->name);
+
+	for (size_t i = 0; l && i < in->k->n_routes; i++) {
+		const struct kroute *r = &in->k->routes[i];
+		char text[160], note[200];
+		struct op *op;
+
+		if (r->oif != l->index || !r->gw.family)
+			continue;
+		kroute_words(r, text, sizeof(text));
+		snprintf(note, sizeof(note), "%s metric %u", text, r->metric);
+		if (!saved_has_note(before, 'r', note) ||
+		    saved_has_note(now, 'r', note))
+			continue;
+		op = plan_raw_route(p, OP_ROUTE_DEL, b->name, b->name, r,
+				    false);
+		op_add_undo(op, raw_route_op(OP_ROUTE_ADD, b->name, r,
+					     false));
+	}
+}
+
+
+/* The uplink's v6 addresses were checked for duplicates once: while they
+ * move, the bridge takes them at its word. */
+bool plan_moves_ipv6(const struct plan_input *in, const struct klink *up)
+{
+	for (size_t i = 0; up && i < in->k->n_addrs; i++)
+		if (in->k->addrs[i].index == up->index &&
+		    usable(&in->k->addrs[i]) &&
+		    in->k->addrs[i].c.ip.family == AF_INET6)
+			return true;
+	return false;
+}

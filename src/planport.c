@@ -1,0 +1,328 @@
+/* Taps and other ports of a bridge. */
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "planpart.h"
+
+static void wanted_rights(const struct plan_input *in,
+			  const struct port *port, uint32_t *owner,
+			  uint32_t *group)
+{
+	*owner = *group = KFOREVER;
+	if (port->owner)
+		in->user_id(in->arg, port->owner, false, owner);
+	if (port->group)
+		in->user_id(in->arg, port->group, true, group);
+}
+
+/* Must a tap of ours be made anew? The kernel can neither change its number
+ * of queues nor take its owner or group away. NULL, or the reason. */
+const char *plan_tap_anew(const struct plan_input *in,
+			  const struct port *port, const struct klink *l)
+{
+	uint32_t owner, group;
+
+	if (!l || !klink_is_ours(l) || port->type != PORT_TAP)
+		return NULL;
+	wanted_rights(in, port, &owner, &group);
+	if (l->tun.multi_queue != (port->queues > 1))
+		return "another number of queues";
+	if (owner == KFOREVER && l->tun.owner != KFOREVER)
+		return "no owner";
+	if (group == KFOREVER && l->tun.group != KFOREVER)
+		return "no group";
+	return NULL;
+}
+
+/* ---- taps ------------------------------------------------------------- */
+
+static void plan_tap_create(const struct plan_input *in, struct plan *p,
+			    const struct bridge *b, const struct port *port)
+{
+	struct op *op = plan_add(p, OP_TAP_CREATE, CLASS_CREATE, b->name,
+				 port->name, "create tap %s%s%s%s%s",
+				 port->name, port->owner ? " owner " : "",
+				 port->owner ? port->owner : "",
+				 port->group ? " group " : "",
+				 port->group ? port->group : "");
+	struct op *undo = op_new(OP_LINK_DELETE, port->name);
+
+	op_drift(op, "exists", "tap", "absent");
+	op->queues = port->queues;
+	op->tun.vnet_hdr = port->vnet_hdr;
+	if (port->owner)
+		in->user_id(in->arg, port->owner, false, &op->tun.owner);
+	if (port->group)
+		in->user_id(in->arg, port->group, true, &op->tun.group);
+	op_add_name(undo, port->name);
+	undo->may_fail = true;
+	op_add_undo(op, undo);
+}
+
+/* Of an existing tap of ours: what only /dev/net/tun can change. */
+static void plan_tap_owner(const struct plan_input *in, struct plan *p,
+			   const struct bridge *b, const struct port *port,
+			   const struct klink *l)
+{
+	uint32_t owner, group;
+	struct op *op, *undo;
+
+	wanted_rights(in, port, &owner, &group);
+	if (owner == l->tun.owner && group == l->tun.group)
+		return;
+	op = plan_add(p, OP_TAP_CREATE, CLASS_SET, b->name, port->name,
+		      "set %s's owner to %s and group to %s", port->name,
+		      port->owner ? port->owner : "none",
+		      port->group ? port->group : "none");
+	op_drift(op, "owner", port->owner ? port->owner : "none",
+		 "another");
+	op->queues = port->queues;
+	op->tun = l->tun;
+	op->tun.owner = owner;
+	op->tun.group = group;
+	undo = op_new(OP_TAP_CREATE, port->name);
+	undo->queues = port->queues;
+	undo->tun = l->tun;
+	op_add_undo(op, undo);
+}
+
+void plan_taps(const struct plan_input *in, struct plan *p,
+	       const struct bridge *b)
+{
+	for (size_t i = 0; i < b->ports.n; i++) {
+		const struct port *port = model_port(in->m,
+						     b->ports.v[i].text);
+		const struct klink *l = plan_link(in, port->name);
+
+		if (port->type != PORT_TAP)
+			continue;
+		if (plan_tap_anew(in, port, l)) {
+			const char *why = plan_tap_anew(in, port, l);
+			struct op *op = plan_add(p, OP_LINK_DELETE,
+						 CLASS_INTERRUPTS, b->name,
+						 port->name, "remove tap %s, "
+						 "to make it anew with %s",
+						 port->name, why);
+			op_add_name(op, port->name);
+			op_drift(op, "tap", why, "otherwise");
+			plan_tap_create(in, p, b, port);
+		} else if (!l) {
+			plan_tap_create(in, p, b, port);
+		} else if (klink_is_ours(l)) {
+			plan_tap_owner(in, p, b, port, l);
+		}
+	}
+}
+
+/* ---- ports ------------------------------------------------------------ */
+
+static void save_port(const struct plan_input *in, const struct bridge *b,
+		      const struct klink *l)
+{
+	struct saved_bridge *sb = state_add_bridge(in->st, b->name);
+	struct saved_port s = { .was_up = l->flags & IFF_UP, .has_mac = true,
+				.mac = l->mac, .mtu = l->mtu };
+
+	if (saved_port(sb, l->name) || l->master)
+		return;
+	str_put(s.name, sizeof(s.name), l->name);
+	ARRAY_GROW(sb->ports, sb->n_ports);
+	sb->ports[sb->n_ports++] = s;
+}
+
+static void wanted_port(const struct plan_input *in, const struct bridge *b,
+			const struct port *port, bool ours,
+			struct link_set *w)
+{
+	uint32_t mtu = port->mtu ? port->mtu : want_bridge_mtu(in, b);
+
+	*w = (struct link_set){ .has = LS_MASTER | LS_UP, .up = true };
+	str_put(w->master, sizeof(w->master), b->name);
+	if (port->has_mac || ours) {
+		w->has |= LS_MAC;
+		w->mac = port->has_mac ? port->mac : port_default_mac(port);
+	}
+	if (port->mtu || (ours && mtu)) {
+		w->has |= LS_MTU;
+		w->mtu = mtu;
+	}
+	if (ours) {
+		w->has |= LS_ALIAS;
+		snprintf(w->alias, sizeof(w->alias), "netbr %s", b->name);
+	}
+}
+
+/* A tap just made: everything in one message. */
+static void plan_new_port(struct plan *p, const struct bridge *b,
+			  const struct port *port, const struct link_set *w)
+{
+	struct op *op = plan_add(p, OP_LINK_SET, CLASS_SET, b->name,
+				 port->name, "add %s to %s", port->name,
+				 b->name);
+
+	op->set = *w;
+	op_drift(op, "master", b->name, "none");
+}
+
+static void plan_port_attr(struct plan *p, const struct bridge *b,
+			   const struct klink *l, const struct link_set *w,
+			   unsigned int bit, const char *attr,
+			   const char *want, const char *have,
+			   const char *old_master)
+{
+	struct op *op, *undo;
+
+	if (bit == LS_MASTER)
+		op = plan_add(p, OP_LINK_SET, CLASS_SET, b->name, l->name,
+			      "add %s to %s", l->name, want);
+	else
+		op = plan_add(p, OP_LINK_SET, CLASS_SET, b->name, l->name,
+			      "set %s %s to %s (was %s)", l->name, attr,
+			      want, have);
+	op_drift(op, attr, want, have);
+	op->set = *w;
+	op->set.has = bit;
+	undo = op_new(OP_LINK_SET, l->name);
+	undo->set.has = bit;
+	undo->set.mac = l->mac;
+	undo->set.mtu = l->mtu;
+	undo->set.up = l->flags & IFF_UP;
+	undo->set.isolated = l->isolated;
+	str_put(undo->set.alias, sizeof(undo->set.alias), l->alias);
+	str_put(undo->set.master, IFNAMSIZ, old_master);
+	op_add_undo(op, undo);
+}
+
+static void plan_old_port(const struct plan_input *in, struct plan *p,
+			  const struct bridge *b, const struct klink *l,
+			  const struct link_set *w)
+{
+	const char *master = plan_master(in, l);
+	char want[MAC_TEXT], have[MAC_TEXT];
+
+	if ((w->has & LS_MAC) && !mac_equal(&w->mac, &l->mac))
+		plan_port_attr(p, b, l, w, LS_MAC, "mac",
+			       mac_format(&w->mac, want),
+			       mac_format(&l->mac, have), master);
+	if ((w->has & LS_MTU) && w->mtu != l->mtu) {
+		snprintf(want, sizeof(want), "%u", w->mtu);
+		snprintf(have, sizeof(have), "%u", l->mtu);
+		plan_port_attr(p, b, l, w, LS_MTU, "mtu", want, have, master);
+	}
+	if ((w->has & LS_ALIAS) && !streq(w->alias, l->alias))
+		plan_port_attr(p, b, l, w, LS_ALIAS, "alias", w->alias,
+			       l->alias, master);
+	if (!streq(master, b->name))
+		plan_port_attr(p, b, l, w, LS_MASTER, "master", b->name,
+			       *master ? master : "none", master);
+	if (!(l->flags & IFF_UP))
+		plan_port_attr(p, b, l, w, LS_UP, "up", "up", "down", master);
+}
+
+static void plan_isolated(struct plan *p, const struct bridge *b,
+			  const struct port *port, const struct klink *l)
+{
+	bool want = port_isolated(port);
+	bool have = l && l->isolated;
+	struct op *op, *undo;
+
+	if (want == have)
+		return;
+	op = plan_add(p, OP_LINK_SET, CLASS_SET, b->name, port->name,
+		      "set %s isolated %s", port->name, want ? "on" : "off");
+	op_drift(op, "isolated", want ? "on" : "off", have ? "on" : "off");
+	op->set.has = LS_ISOLATED;
+	op->set.isolated = want;
+	if (l) {
+		undo = op_new(OP_LINK_SET, port->name);
+		undo->set.has = LS_ISOLATED;
+		undo->set.isolated = have;
+		op_add_undo(op, undo);
+	}
+}
+
+/* Sets a v6 knob of a link that this very plan makes. */
+struct op *plan_knob(struct plan *p, const struct bridge *b,
+		     const char *ifname, const char *knob,
+		     const char *value)
+{
+	_cleanup_free_ char *path = ifname_sysctl(AF_INET6, ifname, knob);
+	struct op *op = plan_add(p, OP_SYSCTL, CLASS_SET, b->name, "",
+				 "set %s to %s", path, value);
+
+	op->path = xstrdup(path);
+	op->value = xstrdup(value);
+	op->may_fail = true;
+	return op;
+}
+
+/* A port is layer 2 only: the host must not be reached through it. */
+void plan_port_ipv6(const struct plan_input *in, struct plan *p,
+		    const struct bridge *b, const char *name,
+		    const struct klink *l, bool remember)
+{
+	_cleanup_free_ char *path = ifname_sysctl(AF_INET6, name,
+						  "disable_ipv6");
+
+	if (!l)
+		op_drift(plan_knob(p, b, name, "disable_ipv6", "1"), path,
+			 "1", "absent");
+	else if (remember || !l->disable_ipv6)
+		plan_sysctl(in, p, b->name, path, "1", remember, false);
+}
+
+void plan_ports(const struct plan_input *in, struct plan *p,
+		const struct bridge *b)
+{
+	for (size_t i = 0; i < b->ports.n; i++) {
+		const struct port *port = model_port(in->m,
+						     b->ports.v[i].text);
+		const struct klink *l = plan_link(in, port->name);
+		bool anew = port->type == PORT_TAP &&
+			    (!l || plan_tap_anew(in, port, l));
+		bool ours = anew || klink_is_ours(l);
+		struct link_set w;
+
+		if (anew)
+			l = NULL;
+		wanted_port(in, b, port, ours, &w);
+		if (!ours)
+			save_port(in, b, l);
+		plan_port_ipv6(in, p, b, port->name, l, !ours);
+		if (anew)
+			plan_new_port(p, b, port, &w);
+		else
+			plan_old_port(in, p, b, l, &w);
+		plan_isolated(p, b, port, l);
+	}
+}
+
+/* foreign_ports = remove: ports that the config does not know leave. */
+void plan_foreign_ports(const struct plan_input *in, struct plan *p,
+			const struct bridge *b)
+{
+	const struct klink *br = plan_link(in, b->name);
+
+	for (size_t i = 0; br && i < in->k->n_links; i++) {
+		const struct klink *l = &in->k->links[i];
+		struct op *op, *undo;
+
+		if (l->master != br->index || list_has(&b->ports, l->name) ||
+		    (b->uplink && streq(b->uplink, l->name)) ||
+		    klink_is_ours(l) || b->foreign_ports == FOREIGN_KEEP)
+			continue;
+		op = plan_add(p, OP_LINK_SET, CLASS_INTERRUPTS, b->name,
+			      l->name, "take %s off %s (foreign_ports = "
+			      "remove)", l->name, b->name);
+		op_drift(op, "master", "none", b->name);
+		op->set.has = LS_MASTER;
+		undo = op_new(OP_LINK_SET, l->name);
+		undo->set.has = LS_MASTER;
+		str_put(undo->set.master, IFNAMSIZ, b->name);
+		op_add_undo(op, undo);
+	}
+}
