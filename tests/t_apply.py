@@ -188,7 +188,10 @@ def test_two_forms_one_kernel_state():
             conf(text)
             up()
             in_sync()
-            states.append(snapshot())
+            # link-local addresses come with the carrier, whenever that is
+            states.append("".join(
+                l for l in snapshot().splitlines(True)
+                if not re.search(r"fe80|ff00|anycast", l)))
             down()
         same(*states)
 
