@@ -284,11 +284,12 @@ static int do_steps(struct nlx *nl, struct plan *p, struct guard *g,
 			rc = do_op(nl, p->v[i]);
 			if (rc && harmless(p->v[i], rc))
 				rc = 0;
-			/* a helper may have got half-way */
-			p->v[i]->done = rc == 0 ||
-					p->v[i]->kind == OP_LINK_DELETE ||
-					p->v[i]->kind == OP_FIREWALL ||
-					p->v[i]->kind == OP_TAP_CREATE;
+			/* Without an answer it may have been done, and a
+			 * helper may have got half-way: undo steps do no
+			 * harm where there is nothing to undo. But a link
+			 * that was there already is somebody else's. */
+			p->v[i]->done = rc != -EEXIST ||
+					p->v[i]->kind != OP_BRIDGE_CREATE;
 		}
 		if (rc)
 			return rc;

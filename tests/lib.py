@@ -259,7 +259,7 @@ class Meter:
     """Pings at 10 ms until stopped; .lost() is how many had no answer."""
 
     def __init__(self, addr, ns=None, interval="0.01"):
-        argv = ["ping", "-i", interval, "-q", addr]
+        argv = ["ping", "-i", interval, addr]
         if ns:
             argv = ["ip", "netns", "exec", ns] + argv
         self.addr = addr
@@ -269,13 +269,14 @@ class Meter:
 
     def stop(self):
         time.sleep(0.3)
-        # ping counts the packet on its way as lost: let it come home
         self.p.send_signal(signal.SIGINT)
         out = self.p.communicate()[0].decode()
         m = re.search(r"(\d+) packets transmitted, (\d+) received", out)
         assert m, out
-        self.sent, self.got = int(m.group(1)), int(m.group(2))
-        return self.sent - self.got
+        self.sent = int(m.group(1))
+        got = {int(n) for n in re.findall(r"icmp_seq=(\d+) ttl", out)}
+        # those on their way when ping was stopped are not lost
+        return len(set(range(1, self.sent - 2)) - got)
 
 
 def no_loss(meters, act, allowed=0):

@@ -621,6 +621,19 @@ def test_ra_default_route_survives_forwarding():
     r.kill()
 
 
+def test_meter_can_fail():
+    """The loss meter reports what a bridge deleted behind guests costs."""
+    lan = Lan()
+    conf(WIRED)
+    up()
+    g = veth_guest("br0", "vnet0", "52:54:00:00:00:02", ["10.99.0.12/24"])
+    must_ping("10.99.0.1", ns=g)
+    m = Meter("10.99.0.1", g)
+    ip("link", "del", "br0")
+    time.sleep(0.5)
+    assert m.stop() > 5
+
+
 def test_status():
     lan = Lan()
     conf(WIRED)
