@@ -47,8 +47,7 @@ static int take_back(struct session *s, struct plan *done,
 
 /* The record first: it holds how things were, and must be there even if we
  * are killed in the middle. Then the steps. */
-static int execute(struct session *s, struct plan *p, const struct state *old,
-		   int lock)
+static int execute(struct session *s, struct plan *p, const struct state *old)
 {
 	int rc = state_save(&s->st, s->cli->root);
 
@@ -57,7 +56,7 @@ static int execute(struct session *s, struct plan *p, const struct state *old,
 			  "nothing was changed", s->cli->root, strerror(-rc));
 		return RC_FAILED;
 	}
-	switch (run_plan(&s->nl, p, lock)) {
+	switch (run_plan(&s->nl, p)) {
 	case RUN_DONE:
 		return session_save(s) < 0 ? take_back(s, p, old) : RC_OK;
 	case RUN_UNDONE:
@@ -105,7 +104,7 @@ static void say_done(const struct plan *p, const char *verb)
 }
 
 /* Bridges that left the config go first, with a plan of their own. */
-static int up_gone(struct session *s, int lock)
+static int up_gone(struct session *s)
 {
 	struct plan p = { 0 };
 	struct state old;
@@ -115,7 +114,7 @@ static int up_gone(struct session *s, int lock)
 	plan_gone(&s->in, &p);
 	rc = say_refusals(&p);
 	if (rc == RC_OK && p.n) {
-		rc = execute(s, &p, &old, lock);
+		rc = execute(s, &p, &old);
 		if (rc == RC_OK)
 			rc = session_dump(s);
 	}
@@ -124,11 +123,11 @@ static int up_gone(struct session *s, int lock)
 	return rc;
 }
 
-static int verb_up(struct session *s, int lock)
+static int verb_up(struct session *s)
 {
 	struct plan p = { 0 };
 	struct state old;
-	int rc = session_all(s) ? up_gone(s, lock) : RC_OK;
+	int rc = session_all(s) ? up_gone(s) : RC_OK;
 
 	if (rc != RC_OK)
 		return rc;
@@ -136,7 +135,7 @@ static int verb_up(struct session *s, int lock)
 	plan_up(&s->in, &p);
 	rc = say_refusals(&p);
 	if (rc == RC_OK && p.n)
-		rc = execute(s, &p, &old, lock);
+		rc = execute(s, &p, &old);
 	if (rc == RC_OK && p.n)
 		rc = verify(s, &p, &old);
 	if (rc == RC_OK)
@@ -146,7 +145,7 @@ static int verb_up(struct session *s, int lock)
 	return rc;
 }
 
-static int verb_down(struct session *s, int lock)
+static int verb_down(struct session *s)
 {
 	struct plan p = { 0 };
 	struct state old;
@@ -156,7 +155,7 @@ static int verb_down(struct session *s, int lock)
 	plan_down(&s->in, &p);
 	rc = say_refusals(&p);
 	if (rc == RC_OK)
-		rc = execute(s, &p, &old, lock);
+		rc = execute(s, &p, &old);
 	if (rc == RC_OK)
 		say_done(&p, "down");
 	plan_free(&p);
@@ -203,9 +202,9 @@ static int run_verb(const struct cli *c, const struct model *m)
 	rc = session_open(&s, c, m, streq(c->verb, "down"));
 	if (rc == RC_OK) {
 		if (streq(c->verb, "up"))
-			rc = verb_up(&s, lock);
+			rc = verb_up(&s);
 		else if (streq(c->verb, "down"))
-			rc = verb_down(&s, lock);
+			rc = verb_down(&s);
 		else
 			rc = verb_show(&s, streq(c->verb, "status"));
 	}

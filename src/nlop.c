@@ -113,13 +113,6 @@ static struct nl_msg *link_message(const struct op *op, int *rc)
 
 /* ---- addresses -------------------------------------------------------- */
 
-/* A dumped message again, for another link. */
-static struct nl_msg *replay(int type, int flags, const uint8_t *raw,
-			     size_t len)
-{
-	return message(type, flags, raw, len);
-}
-
 static struct nl_msg *addr_message(const struct op *op, int index)
 {
 	const struct op_addr *a = &op->addr;
@@ -131,8 +124,8 @@ static struct nl_msg *addr_message(const struct op *op, int index)
 	struct nl_msg *msg;
 
 	if (add && a->raw) {
-		msg = replay(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, a->raw,
-			     a->raw_len);
+		msg = message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, a->raw,
+			      a->raw_len);
 		((struct ifaddrmsg *)nlmsg_data(nlmsg_hdr(msg)))->ifa_index =
 			index;
 		return msg;

@@ -161,6 +161,23 @@ static void give_address(const struct plan_input *in, struct plan *p,
 	op_add_undo(op, undo);
 }
 
+/* The bridge loses a route, within the batch. */
+static void drop_route(struct plan *p, const char *bridge,
+		       const struct kroute *r)
+{
+	char text[160];
+	struct op *op, *undo;
+
+	kroute_words(r, text, sizeof(text));
+	op = add_batched(p, OP_ROUTE_DEL, CLASS_DELETE, bridge, bridge,
+			 xasprintf("remove route %s from %s", text, bridge));
+	op_set_route(op, r, false);
+	op->may_fail = true;
+	undo = op_new(OP_ROUTE_ADD, bridge);
+	op_set_route(undo, r, false);
+	op_add_undo(op, undo);
+}
+
 static void give_route(struct plan *p, const char *bridge,
 		       const struct klink *br, const struct klink *up,
 		       const struct kroute *r)
@@ -170,16 +187,8 @@ static void give_route(struct plan *p, const char *bridge,
 	struct op *op, *undo;
 
 	kroute_words(r, text, sizeof(text));
-	if (v6 && br) {
-		op = add_batched(p, OP_ROUTE_DEL, CLASS_DELETE, bridge,
-				 bridge, xasprintf("remove route %s from %s",
-						   text, bridge));
-		op_set_route(op, r, false);
-		op->may_fail = true;
-		undo = op_new(OP_ROUTE_ADD, bridge);
-		op_set_route(undo, r, false);
-		op_add_undo(op, undo);
-	}
+	if (v6 && br)
+		drop_route(p, bridge, r);
 	op = add_batched(p, OP_ROUTE_ADD, CLASS_SET, bridge, up->name,
 			 xasprintf("move route %s to %s", text, up->name));
 	op_set_route(op, r, !v6);
@@ -272,25 +281,9 @@ static void leave_bridge(struct plan *p, const char *bridge,
 static void drop_connected(const struct plan_input *in, struct plan *p,
 			   const char *bridge, const struct klink *br)
 {
-	for (size_t i = 0; i < in->k->n_routes; i++) {
-		const struct kroute *r = &in->k->routes[i];
-		char text[160];
-		struct op *op, *undo;
-
-		if (r->oif != br->index || r->protocol != RTPROT_KERNEL ||
-		    r->type != RTN_UNICAST || r->table != RT_TABLE_MAIN ||
-		    ip_is_linklocal6(&r->dst.ip))
-			continue;
-		kroute_words(r, text, sizeof(text));
-		op = add_batched(p, OP_ROUTE_DEL, CLASS_DELETE, bridge,
-				 bridge, xasprintf("remove route %s from %s",
-						   text, bridge));
-		op_set_route(op, r, false);
-		op->may_fail = true;
-		undo = op_new(OP_ROUTE_ADD, bridge);
-		op_set_route(undo, r, false);
-		op_add_undo(op, undo);
-	}
+	for (size_t i = 0; i < in->k->n_routes; i++)
+		if (plan_connected(&in->k->routes[i], br))
+			drop_route(p, bridge, &in->k->routes[i]);
 }
 
 /* Without a record of how the uplink was, it gets what the bridge has. */

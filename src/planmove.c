@@ -116,7 +116,7 @@ static bool movable(const struct kroute *r, const struct klink *up)
 	       !(r->family == AF_INET6 && ip_is_linklocal6(&r->dst.ip));
 }
 
-static bool connected(const struct kroute *r, const struct klink *up)
+bool plan_connected(const struct kroute *r, const struct klink *up)
 {
 	return r->oif == up->index && r->protocol == RTPROT_KERNEL &&
 	       r->type == RTN_UNICAST && r->table == RT_TABLE_MAIN &&
@@ -244,7 +244,7 @@ void plan_uplink(const struct plan_input *in, struct plan *p,
 		const struct kroute *r = &in->k->routes[i];
 		struct op *op;
 
-		if (!connected(r, up))
+		if (!plan_connected(r, up))
 			continue;
 		op = plan_raw_route(p, OP_ROUTE_DEL, b->name, b->uplink, r,
 				    false);

@@ -19,6 +19,8 @@ const struct klink *plan_link(const struct plan_input *in,
 /* The name of the bridge a link is a port of, "" if of none. */
 const char *plan_master(const struct plan_input *in,
 			const struct klink *l);
+/* Is it the kernel's own route to the subnet of an address of the link? */
+bool plan_connected(const struct kroute *r, const struct klink *l);
 /* Does the uplink bring IPv6 addresses along? */
 bool plan_moves_ipv6(const struct plan_input *in, const struct klink *up);
 /* Records how the uplink was, the first time it is seen. */

@@ -297,14 +297,13 @@ static int do_steps(struct nlx *nl, struct plan *p, struct guard *g,
 	return 0;
 }
 
-enum run_result run_plan(struct nlx *nl, struct plan *p, int lock_fd)
+enum run_result run_plan(struct nlx *nl, struct plan *p)
 {
 	struct guard g;
 	size_t failed_at = 0;
 	unsigned int failed;
 	int rc;
 
-	(void)lock_fd;	/* inherited: the guard holds the lock too */
 	guard_start(&g, p);
 	rc = do_steps(nl, p, &g, &failed_at);
 	if (rc == 0) {

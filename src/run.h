@@ -13,9 +13,9 @@ enum run_result {
 };
 
 /* Runs all operations. A guard process watches: if this one dies in the
- * middle, the guard undoes what was done. lock_fd is kept open in the guard
- * (-1: none). */
-enum run_result run_plan(struct nlx *nl, struct plan *p, int lock_fd);
+ * middle, the guard undoes what was done; it inherits the lock and holds it
+ * as long. */
+enum run_result run_plan(struct nlx *nl, struct plan *p);
 
 /* Undoes a plan that was run. */
 enum run_result run_undo(struct nlx *nl, struct plan *p);
