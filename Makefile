@@ -16,7 +16,7 @@ INSTALL ?= install
 CFLAGS ?= -O2 -g
 VERSION = 0.1
 
-LIBS_GEN = libconfuse
+LIBS_GEN = libconfuse jansson
 LIBS_APPLY = libconfuse libnl-3.0 jansson
 
 HARDEN_C ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
@@ -27,13 +27,13 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 # own flags first: the packager's come last and win
 ALL_CFLAGS = -std=gnu11 $(WARN) $(HARDEN_C) $(CFLAGS)
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
-	-DTEMPLATEDIR='"$(TEMPLATEDIR)"' $(CPPFLAGS)
+	-DTEMPLATEDIR='"$(TEMPLATEDIR)"' -DDATADIR='"$(DATADIR)"' $(CPPFLAGS)
 
 O = $(if $(BUILD),$(BUILD)/)src/
-COMMON = addr check cli conf confval diag model outfile print qemu scrub spawn tmpl \
-	util view
-APPLY = fw kstate nl nldump nlop op plandown planmove planport planup report run session state \
-	sys
+COMMON = addr check cli conf confval diag model oldfiles outfile print qemu scrub \
+	spawn tmpl util view
+APPLY = dhcpc dnsmasq fw kstate nl nldump nlop op planback plandown planmove \
+	planport planserve planup report run session state sys try verbs
 GEN_O = $(COMMON:%=$(O)%.o) $(O)gen.o
 APPLY_O = $(COMMON:%=$(O)%.o) $(APPLY:%=$(O)%.o) $(O)apply.o
 
@@ -78,7 +78,9 @@ install: all
 		$(DESTDIR)$(DOCDIR)/examples
 	$(INSTALL) -m 755 $(O)netbr-gen $(O)netbr-apply $(DESTDIR)$(SBINDIR)
 	$(INSTALL) -m 644 templates/*.tmpl $(DESTDIR)$(TEMPLATEDIR)
-	sed 's|/usr/sbin/netbr|$(SBINDIR)/netbr|' init.d/netbr \
+	$(INSTALL) -m 755 init.d/dhcp-script $(DESTDIR)$(DATADIR)/netbr
+	sed -e 's|/usr/sbin/netbr|$(SBINDIR)/netbr|' \
+		-e 's|/usr/share/netbr|$(DATADIR)/netbr|' init.d/netbr \
 		>$(DESTDIR)$(INITDIR)/netbr
 	chmod 755 $(DESTDIR)$(INITDIR)/netbr
 	test -e $(DESTDIR)$(CONFDIR)/netbr || \
@@ -95,6 +97,7 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/netbr-gen $(DESTDIR)$(SBINDIR)/netbr-apply
 	rm -rf $(DESTDIR)$(TEMPLATEDIR)
+	rm -f $(DESTDIR)$(DATADIR)/netbr/dhcp-script
 	-rmdir $(DESTDIR)$(DATADIR)/netbr
 	test "$$(readlink $(DESTDIR)$(INITDIR)/net.br0)" != netbr || \
 		rm -f $(DESTDIR)$(INITDIR)/net.br0

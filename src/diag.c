@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 struct source {
 	char *file;
@@ -219,8 +220,20 @@ void diag_reset(void)
 	n_errors = 0;
 }
 
+static bool to_syslog;
+
+void diag_syslog(void)
+{
+	openlog(diag_program, LOG_PID, LOG_DAEMON);
+	to_syslog = true;
+}
+
 static void PRINTF(2, 0) message(const char *kind, const char *fmt, va_list ap)
 {
+	if (to_syslog) {
+		vsyslog(*kind ? LOG_WARNING : LOG_NOTICE, fmt, ap);
+		return;
+	}
 	fprintf(stderr, "%s: %s", diag_program, kind);
 	vfprintf(stderr, fmt, ap);
 	putc('\n', stderr);

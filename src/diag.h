@@ -39,6 +39,8 @@ void diag_reset(void);
 /* Messages of the programs themselves, on stderr: "netbr-gen: ...". */
 extern const char *diag_program;
 extern bool diag_quiet, diag_verbose;
+/* From now on messages go to the system log: there is no terminal. */
+void diag_syslog(void);
 void msg_error(const char *fmt, ...) PRINTF(1, 2);
 void msg_warn(const char *fmt, ...) PRINTF(1, 2);
 void msg_info(const char *fmt, ...) PRINTF(1, 2);	/* not with --quiet */

@@ -48,18 +48,9 @@ struct digest {
 	struct list sets;
 };
 
-static uint64_t fnv(uint64_t h, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ p[i]) * 0x100000001b3ull;
-	return h;
-}
-
 static uint64_t fnv_attr(uint64_t h, struct nlattr *a)
 {
-	return a ? fnv(h, nla_data(a), nla_len(a)) : fnv(h, "-", 1);
+	return a ? fnv64(h, nla_data(a), nla_len(a)) : fnv64(h, "-", 1);
 }
 
 static struct nl_msg *nft_request(int type, uint8_t family)
@@ -224,11 +215,11 @@ static char *nft_digest(const char *bridge)
 		}
 		asked &= rc == 0 || rc == -EOPNOTSUPP || rc == -EAFNOSUPPORT;
 		found |= d.found;
-		h = fnv(fnv(fnv(h, &d.chains, 8), &d.rules, 8), &d.elements,
+		h = fnv64(fnv64(fnv64(h, &d.chains, 8), &d.rules, 8), &d.elements,
 			8);
 	}
 	if (csum_rule(&nl, bridge, &d))
-		h = fnv(h, &d.rules, 8);
+		h = fnv64(h, &d.rules, 8);
 	nlx_shut(&nl);
 	/* "could not ask" is never "absent": load or remove, to be sure */
 	if (!asked)
@@ -352,7 +343,7 @@ static void hash_saved(const char *text, const char *bridge, uint64_t *h,
 		if (our_line(text, len, bridge)) {
 			*found = true;
 			/* ":chain - [1:2]" without its counters */
-			*h = fnv(*h, text, *text == ':' ?
+			*h = fnv64(*h, text, *text == ':' ?
 				 strcspn(text, "[\n") : len);
 		}
 		text += len + (text[len] == '\n');

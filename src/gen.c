@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "oldfiles.h"
 #include "outfile.h"
 #include "qemu.h"
 
@@ -45,6 +46,18 @@ static void warn_dnsmasq(const struct cli *c, const struct model *m)
 				 line);
 }
 
+/* What is replaced is kept until an `up` or a `confirm` accepts it. */
+static int note_old(const struct outfiles *o, const char *root)
+{
+	int rc = oldfiles_note(o, root);
+
+	if (rc == 0)
+		return 0;
+	msg_error("%s/run/netbr/files.json can't be written: %s; nothing was "
+		  "changed", root, strerror(-rc));
+	return -1;
+}
+
 /* Files are prepared for a machine under root, or for this one. */
 static int verb_write(const struct cli *c, const struct model *m, bool diff)
 {
@@ -57,6 +70,8 @@ static int verb_write(const struct cli *c, const struct model *m, bool diff)
 	rc = facts_read(&f, m, c->root);
 	if (rc == 0)
 		rc = outfiles_compute(&o, m, &f, c->root);
+	if (rc == 0 && !diff)
+		rc = note_old(&o, c->root);
 	if (rc == 0)
 		rc = diff ? outfiles_diff(&o) : outfiles_write(&o);
 	if (!diff)
@@ -163,9 +178,7 @@ static int verb_service(const struct cli *c, const struct model *m)
 	bridged = bridge_mode(b) == MODE_BRIDGED;
 	printf("netbr_mode=\"%s\"\nnetbr_uplink=\"%s\"\n",
 	       mode_names[bridge_mode(b)], bridged ? b->uplink : "");
-	printf("netbr_dnsmasq=\"%s\"\nnetbr_dhcp=\"%s\"\n",
-	       b->dhcp.present && b->dhcp.server == SERVER_OWN ? "yes" : "no",
-	       b->address_dhcp ? "yes" : "no");
+	printf("netbr_dhcp=\"%s\"\n", b->address_dhcp ? "yes" : "no");
 	return RC_OK;
 }
 

@@ -74,6 +74,11 @@ static int link_index(const char *name)
 	return if_nametoindex(name);
 }
 
+bool link_exists(const char *name)
+{
+	return link_index(name);
+}
+
 static struct nl_msg *link_message(const struct op *op, int *rc)
 {
 	const struct link_set *s = &op->set;

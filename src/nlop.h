@@ -9,6 +9,9 @@
  * -errno if a link it names does not exist. */
 struct nl_msg *nlop_message(const struct op *op, int *rc);
 
+/* Does a link of this name exist? */
+bool link_exists(const char *name);
+
 /* Deletes links: one by one, or, from three on, through a private group in
  * chunks, so that the kernel pays its grace periods once a chunk and never
  * holds its lock for long. 0 or -errno. */

@@ -36,6 +36,7 @@ void op_free(struct op *op)
 		free(op->value);
 		free(op->backend);
 		free(op->text);
+		free(op->argv);
 		free(op);
 		op = next;
 	}

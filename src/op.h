@@ -8,9 +8,14 @@
 enum op_kind {
 	OP_BRIDGE_CREATE, OP_TAP_CREATE, OP_LINK_SET, OP_LINK_DELETE,
 	OP_ADDR_ADD, OP_ADDR_DEL, OP_ROUTE_ADD, OP_ROUTE_DEL, OP_SYSCTL,
-	OP_FIREWALL, OP_ANNOUNCE, OP_NEIGH_ADD,
+	OP_FIREWALL, OP_ANNOUNCE, OP_NEIGH_ADD, OP_DNSMASQ, OP_CLIENT_STOP,
+	OP_CLIENT_START,
 };
-#define OP_KIND_COUNT (OP_NEIGH_ADD + 1)
+#define OP_KIND_COUNT (OP_CLIENT_START + 1)
+
+/* OP_DNSMASQ: start it, stop it, both, or have it read its reservations
+ * again (SIGHUP). */
+enum dns_action { DNS_START, DNS_STOP, DNS_RESTART, DNS_RELOAD };
 
 /* What an operation means to those who use the network. */
 enum op_class { CLASS_SET, CLASS_CREATE, CLASS_DELETE, CLASS_INTERRUPTS };
@@ -76,6 +81,9 @@ struct op {
 	struct kneigh neigh;		/* OP_NEIGH_ADD; index unused */
 	char *path, *value;		/* OP_SYSCTL */
 	char *backend, *text;		/* OP_FIREWALL; text "" = remove */
+	enum dns_action dns;		/* OP_DNSMASQ */
+	char *argv;			/* OP_CLIENT_*: one argument a line */
+	int pid;			/* OP_CLIENT_STOP */
 	bool may_fail;			/* gone already is as good */
 	struct op *undo;		/* first of a list, or NULL */
 	struct op *next;		/* in an undo list */
@@ -86,6 +94,8 @@ struct plan {
 	struct op **v;
 	size_t n;
 	unsigned int batches;
+	struct plan *before;		/* run before this one, undone after
+					 * it; borrowed, or NULL */
 	char **refusals;		/* why it must not be run */
 	size_t n_refusals;
 	char **warnings;

@@ -33,6 +33,13 @@ struct plan_input {
 			uint32_t *id);
 	/* Does a process hold this tap? */
 	bool (*tap_held)(void *arg, const char *name);
+	/* What a bridge's dnsmasq should have read (false: no such file),
+	 * and whether it runs. Both NULL: nobody is asked. */
+	bool (*dns_files)(void *arg, const char *bridge, uint64_t *conf,
+			  uint64_t *hosts);
+	bool (*dns_runs)(void *arg, const char *bridge);
+	/* The DHCP client of an interface, as dhcpc_find(); may be NULL. */
+	int (*dhcp_client)(void *arg, const char *ifname, char **argv);
 	void *arg;
 };
 

@@ -419,8 +419,10 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 		if (up)
 			p->v[p->n - 1]->batch = p->batches;
 	}
-	if (up)
+	if (up) {
 		quiet_dad(in, p, bridge, up, true);
+		plan_client_start(in, p, bridge, up->name);
+	}
 	if (recorded) {
 		for (size_t i = 0; i < sb->n_addrs; i++)
 			free(sb->addrs[i].v);
@@ -495,8 +497,8 @@ static size_t collect_taps(const struct plan_input *in, struct plan *p,
 	return kept;
 }
 
-static void finish_delete(struct plan *p, struct op *collected,
-			  const char *bridge)
+static void finish_delete(const struct plan_input *in, struct plan *p,
+			  struct op *collected, const char *bridge)
 {
 	_cleanup_buf_ struct buf names = { 0 };
 	struct op *op;
@@ -517,6 +519,7 @@ static void finish_delete(struct plan *p, struct op *collected,
 		op_drift(op, "exists", "absent", "present");
 		op->names = collected->names;
 		collected->names.v = NULL;
+		plan_undo_delete(in, op);
 	}
 	op_free(collected);
 }
@@ -527,7 +530,7 @@ void plan_remove_taps(const struct plan_input *in, struct plan *p,
 	struct op *collected = op_new(OP_LINK_DELETE, bridge);
 
 	collect_taps(in, p, bridge, only_unlisted, collected);
-	finish_delete(p, collected, bridge);
+	finish_delete(in, p, collected, bridge);
 }
 
 /* Ports that are neither ours nor borrowed keep the bridge alive. */
@@ -562,6 +565,7 @@ void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 
 	if (br && !klink_is_ours(br))
 		br = NULL;	/* somebody else's: not touched */
+	plan_dns_stop(in, p, name);
 	kept = collect_taps(in, p, name, keep_listed, collected);
 	if (br && !in->force)
 		kept += foreign_ports(in, p, br);
@@ -574,7 +578,7 @@ void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 		take_addresses(in, p, name, br, sb);
 	if (br && !kept)
 		op_add_name(collected, name);
-	finish_delete(p, collected, name);
+	finish_delete(in, p, collected, name);
 	plan_firewall(in, p, NULL, name);
 	state_drop_bridge(in->st, name);
 	plan_restore_sysctls(in, p);

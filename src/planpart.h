@@ -60,4 +60,19 @@ void plan_old_routes(const struct plan_input *in, struct plan *p,
 		     const struct bridge *b,
 		     const struct saved_bridge *before);
 
+/* Starts, restarts, or tells the bridge's own dnsmasq; stops it. */
+void plan_dnsmasq(const struct plan_input *in, struct plan *p,
+		  const struct bridge *b);
+void plan_dns_stop(const struct plan_input *in, struct plan *p,
+		   const char *bridge);
+/* Ends the DHCP client of an uplink that is about to join; starts it again
+ * when the uplink is given back. */
+void plan_client_stop(const struct plan_input *in, struct plan *p,
+		      const struct bridge *b);
+void plan_client_start(const struct plan_input *in, struct plan *p,
+		       const char *bridge, const char *uplink);
+/* Gives a deletion (names are filled in) what undoes it: each bridge and tap
+ * as the dump had it, the bridge's addresses and routes included. */
+void plan_undo_delete(const struct plan_input *in, struct op *op);
+
 #endif

@@ -109,6 +109,7 @@ void plan_taps(const struct plan_input *in, struct plan *p,
 						 port->name, why);
 			op_add_name(op, port->name);
 			op_drift(op, "tap", why, "otherwise");
+			plan_undo_delete(in, op);
 			plan_tap_create(in, p, b, port);
 		} else if (!l) {
 			plan_tap_create(in, p, b, port);

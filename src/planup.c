@@ -483,6 +483,8 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_old_addresses(in, p, b, before);
 	plan_addresses(in, p, b, up);
 	plan_firewall(in, p, b, b->name);
+	if (up && !streq(plan_master(in, up), b->name))
+		plan_client_stop(in, p, b);
 	if (up)
 		plan_uplink(in, p, b, up);
 	else if (!l || !(l->flags & IFF_UP))
@@ -498,6 +500,7 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_routes(in, p, b, up);
 	plan_old_routes(in, p, b, before);
 	plan_forwarding(in, p, b);
+	plan_dnsmasq(in, p, b);
 	plan_remove_taps(in, p, b->name, true);
 }
 

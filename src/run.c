@@ -5,13 +5,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "diag.h"
+#include "cli.h"
+#include "dhcpc.h"
+#include "dnsmasq.h"
 #include "fw.h"
 #include "nlop.h"
+#include "oldfiles.h"
 #include "sys.h"
+#include "try.h"
 
 /* ---- one operation ---------------------------------------------------- */
 
@@ -36,7 +41,7 @@ static int do_message(struct nlx *nl, const struct op *op)
 	return rc;
 }
 
-static int do_op(struct nlx *nl, const struct op *op)
+static int do_op(const struct run_env *e, const struct op *op)
 {
 	char *text = NULL;
 	int rc = 0;
@@ -50,12 +55,12 @@ static int do_op(struct nlx *nl, const struct op *op)
 	case OP_ROUTE_ADD:
 	case OP_ROUTE_DEL:
 	case OP_NEIGH_ADD:
-		return do_message(nl, op);
+		return do_message(e->nl, op);
 	case OP_TAP_CREATE:
 		return tap_create(op->object, &op->tun, op->queues);
 	case OP_LINK_DELETE:
-		rc = nlop_delete_links(nl, op->names.v, op->names.n);
-		set_why(nl->why);
+		rc = nlop_delete_links(e->nl, op->names.v, op->names.n);
+		set_why(e->nl->why);
 		return rc;
 	case OP_SYSCTL:
 		return sysctl_write(op->path, op->value);
@@ -67,6 +72,15 @@ static int do_op(struct nlx *nl, const struct op *op)
 		set_why(text);
 		free(text);
 		return rc;
+	case OP_DNSMASQ:
+		rc = dnsmasq_do(e->root, op->bridge, op->dns, &text);
+		set_why(text);
+		free(text);
+		return rc;
+	case OP_CLIENT_STOP:
+		return dhcpc_stop(op->object, op->pid);
+	case OP_CLIENT_START:
+		return dhcpc_start(op->object, op->argv);
 	}
 	return rc;
 }
@@ -92,10 +106,18 @@ static void report(const char *prefix, const struct op *op, int rc)
 
 /* ---- undoing ---------------------------------------------------------- */
 
-/* One undo step; what is gone already needs none. */
-static int undo_step(struct nlx *nl, const struct op *u)
+/* Is what this step would bring back still there (its removal was planned,
+ * but not reached)? */
+static bool still_there(const struct op *u)
 {
-	int rc = do_op(nl, u);
+	return (u->kind == OP_BRIDGE_CREATE || u->kind == OP_TAP_CREATE) &&
+	       u->may_fail && link_exists(u->object);
+}
+
+/* One undo step; what is gone already needs none. */
+static int undo_step(const struct run_env *e, const struct op *u)
+{
+	int rc = still_there(u) ? 0 : do_op(e, u);
 
 	if (rc && (harmless(u, rc) ||
 		   (rc == -ENODEV && u->kind != OP_FIREWALL)))
@@ -103,12 +125,12 @@ static int undo_step(struct nlx *nl, const struct op *u)
 	return rc;
 }
 
-static int undo_op(struct nlx *nl, const struct op *op)
+static int undo_op(const struct run_env *e, const struct op *op)
 {
 	int rc = 0;
 
 	for (const struct op *u = op->undo; u; u = u->next) {
-		int this = undo_step(nl, u);
+		int this = undo_step(e, u);
 
 		if (this)
 			rc = this;
@@ -119,7 +141,7 @@ static int undo_op(struct nlx *nl, const struct op *op)
 /* Steps are idempotent. One that fails may need what an earlier one gives
  * back (a route its neighbour's): so those that failed are tried again
  * while that helps, and only then reported. */
-unsigned int run_undo_done(struct nlx *nl, struct plan *p)
+static unsigned int undo_plan(const struct run_env *e, struct plan *p)
 {
 	unsigned int failed = 1, before = 0;
 
@@ -130,7 +152,7 @@ unsigned int run_undo_done(struct nlx *nl, struct plan *p)
 			if (!p->v[i]->done)
 				continue;
 			msg_debug("undo: %s", p->v[i]->sentence);
-			if (undo_op(nl, p->v[i]))
+			if (undo_op(e, p->v[i]))
 				failed++;
 			else
 				p->v[i]->done = false;
@@ -139,86 +161,212 @@ unsigned int run_undo_done(struct nlx *nl, struct plan *p)
 	for (size_t i = p->n; i-- > 0;)
 		if (p->v[i]->done)
 			report("could not undo: ", p->v[i],
-			       undo_op(nl, p->v[i]));
+			       undo_op(e, p->v[i]));
 	return failed;
 }
 
-enum run_result run_undo(struct nlx *nl, struct plan *p)
+enum run_result run_undo(const struct run_env *e, struct plan *p)
 {
-	return run_undo_done(nl, p) ? RUN_BROKEN : RUN_UNDONE;
+	unsigned int failed = 0;
+	int rc;
+
+	for (; p; p = p->before)
+		failed += undo_plan(e, p);
+	rc = state_save(e->old, e->root);
+	if (rc < 0) {
+		msg_error("the record of how things were can't be written: "
+			  "%s", strerror(-rc));
+		failed++;
+	}
+	return failed ? RUN_BROKEN : RUN_UNDONE;
 }
 
 /* ---- the guard -------------------------------------------------------- */
 
-struct guard {
-	pid_t pid;
-	int pipe;
-};
+/* What the run tells its guard: the number of the step that is begun, or: */
+enum { GUARD_END = -1, GUARD_HOLD = -2 };
 
-/* In the guard: an int arrives before each step that is begun, -1 when all
- * is well. The end of the pipe without it means that the run has died. */
-static void __attribute__((noreturn)) guard_main(struct plan *p, int fd)
+static void tell(int fd, int n)
 {
-	int begun = -1, n;
-	struct nlx nl;
+	if (fd >= 0 && send(fd, &n, sizeof(n), MSG_NOSIGNAL) < 0)
+		msg_debug("guard: %s", strerror(errno));
+}
+
+/* Reads one number; false at the end of the connection. */
+static bool hear(int fd, int *n)
+{
 	ssize_t got;
 
+	do
+		got = recv(fd, n, sizeof(*n), MSG_WAITALL);
+	while (got < 0 && errno == EINTR);
+	return got == sizeof(*n);
+}
+
+/* Its own session, deaf to what ends the caller, and the last that the
+ * kernel takes when memory runs out. */
+static void guard_settle(void)
+{
+	static const int deaf[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE,
+				    SIGQUIT, SIGTSTP, SIGTTOU };
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
 	setsid();
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	for (;;) {
-		got = read(fd, &n, sizeof(n));
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got != sizeof(n))
-			break;
-		if (n < 0)
+	for (size_t i = 0; i < N_ELEMENTS(deaf); i++)
+		signal(deaf[i], SIG_IGN);
+	if (fd >= 0) {
+		if (write(fd, "-1000", 5) < 0)
+			msg_debug("guard: %s", strerror(errno));
+		close(fd);
+	}
+}
+
+/* The caller's terminal may go: nothing of it is kept open. */
+static void guard_detach(const struct run_env *e)
+{
+	_cleanup_free_ char *lock = path_join(e->root, "/run/netbr/lock");
+	_cleanup_fd_ int fd = open(lock, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	char text[80];
+
+	for (int i = 0; i < 3 && null >= 0; i++)
+		dup2(null, i);
+	if (null > 2)
+		close(null);
+	diag_syslog();
+	/* who finds the lock taken reads why */
+	snprintf(text, sizeof(text), "%d, a try that waits for 'netbr-apply "
+		 "confirm'\n", (int)getpid());
+	if (fd >= 0 && pwrite(fd, text, strlen(text), 0) < 0)
+		msg_debug("lock: %s", strerror(errno));
+}
+
+/* Holds what was done until it is confirmed, or goes back. Ends. */
+static void __attribute__((noreturn)) guard_hold_main(struct plan *p,
+						      struct run_env *e,
+						      int fd, int listener,
+						      unsigned int timeout_s)
+{
+	enum run_result r = RUN_DONE;
+	enum try_end end;
+	struct nlx nl;
+	int client;
+
+	guard_detach(e);
+	end = try_wait(listener, fd, timeout_s, &client);
+	if (end == TRY_CONFIRMED) {
+		msg_info("the try was confirmed");
+		oldfiles_forget(e->root);
+	} else {
+		msg_warn("the try was %s: going back", end == TRY_TIMEOUT ?
+			 "not confirmed in time" : "revoked");
+		if (nlx_open(&nl, NETLINK_ROUTE) < 0)
+			_exit(RC_BROKEN);
+		e->nl = &nl;
+		/* files first: dnsmasq reads them again in an undo step */
+		r = oldfiles_restore(e->root) ? RUN_BROKEN : RUN_UNDONE;
+		if (run_undo(e, p) == RUN_BROKEN)
+			r = RUN_BROKEN;
+		msg_info("the old state is in force%s",
+			 r == RUN_BROKEN ? " but for what is named above" :
+			 "");
+	}
+	try_unlink(e->root);
+	tell(fd, end == TRY_CONFIRMED ? RC_OK : r == RUN_BROKEN ? RC_BROKEN :
+	     RC_UNCONFIRMED);
+	try_answer(client, r == RUN_BROKEN ? RC_BROKEN : RC_OK);
+	_exit(0);
+}
+
+/* In the guard: an int arrives before each step that is begun. The end of
+ * the connection without GUARD_END means that the run has died. */
+static void __attribute__((noreturn)) guard_main(struct plan *p,
+						 struct run_env *e, int fd)
+{
+	int begun = -1, n, listener;
+	struct nlx nl;
+
+	guard_settle();
+	while (hear(fd, &n)) {
+		if (n == GUARD_END)
 			_exit(0);
-		begun = n;
+		if (n != GUARD_HOLD) {
+			begun = n;
+			continue;
+		}
+		for (size_t i = 0; i < p->n; i++)
+			p->v[i]->done = true;
+		if (!hear(fd, &n))
+			break;
+		listener = try_listen(e->root);
+		tell(fd, listener < 0 ? listener : 0);
+		if (listener >= 0)
+			guard_hold_main(p, e, fd, listener, n);
 	}
 	for (int i = 0; i <= begun && i < (int)p->n; i++)
 		p->v[i]->done = true;
-	if (begun >= 0 && nlx_open(&nl, NETLINK_ROUTE) == 0) {
+	if ((begun >= 0 || p->before) && nlx_open(&nl, NETLINK_ROUTE) == 0) {
 		msg_error("the run died: undoing what it had done");
-		run_undo_done(&nl, p);
+		e->nl = &nl;
+		run_undo(e, p);
 	}
 	_exit(0);
 }
 
-static void guard_start(struct guard *g, struct plan *p)
+static void guard_start(struct guard *g, struct plan *p,
+			const struct run_env *e)
 {
+	struct run_env mine = *e;
 	int fd[2];
 
-	*g = (struct guard){ .pid = -1, .pipe = -1 };
-	if (pipe2(fd, O_CLOEXEC) < 0)
+	*g = (struct guard){ .pid = -1, .fd = -1 };
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
 		return;
 	g->pid = fork();
 	if (g->pid == 0) {
 		close(fd[1]);
-		guard_main(p, fd[0]);
+		guard_main(p, &mine, fd[0]);
 	}
 	close(fd[0]);
-	g->pipe = fd[1];
+	g->fd = fd[1];
 	if (g->pid < 0) {
-		close(g->pipe);
-		g->pipe = -1;
+		close(g->fd);
+		g->fd = -1;
 	}
 }
 
-static void guard_tell(struct guard *g, int step)
+void guard_end(struct guard *g)
 {
-	if (g->pipe >= 0 && write(g->pipe, &step, sizeof(step)) < 0)
-		msg_debug("guard: %s", strerror(errno));
-}
-
-static void guard_end(struct guard *g)
-{
-	guard_tell(g, -1);
-	if (g->pipe >= 0)
-		close(g->pipe);
+	tell(g->fd, GUARD_END);
+	if (g->fd >= 0)
+		close(g->fd);
 	while (g->pid > 0 && waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
 		;
+	*g = (struct guard){ .pid = -1, .fd = -1 };
+}
+
+int guard_hold(struct guard *g, unsigned int timeout_s)
+{
+	int rc;
+
+	if (g->fd < 0)
+		return -ESRCH;
+	tell(g->fd, GUARD_HOLD);
+	tell(g->fd, timeout_s);
+	return hear(g->fd, &rc) ? rc : -ESRCH;
+}
+
+int guard_outcome(struct guard *g)
+{
+	int rc = RC_BROKEN;
+
+	if (!hear(g->fd, &rc))
+		msg_error("the guard of the try has died: what it tried stays "
+			  "in force; 'netbr-apply down' takes it away");
+	close(g->fd);
+	waitpid(g->pid, NULL, 0);
+	*g = (struct guard){ .pid = -1, .fd = -1 };
+	return rc;
 }
 
 /* ---- doing ------------------------------------------------------------ */
@@ -231,7 +379,7 @@ static bool batch_ignores(void *arg, unsigned int n, int rc)
 }
 
 /* The operations [i, end) in one send. Marks those that were done. */
-static int do_batch(struct nlx *nl, struct plan *p, size_t i, size_t end,
+static int do_batch(const struct run_env *e, struct plan *p, size_t i, size_t end,
 		    size_t *failed_at)
 {
 	struct nlx_batch b = { 0 };
@@ -246,13 +394,13 @@ static int do_batch(struct nlx *nl, struct plan *p, size_t i, size_t end,
 			*failed_at = k;
 			return rc;
 		}
-		nlx_batch_add(nl, &b, msg);
+		nlx_batch_add(e->nl, &b, msg);
 	}
 	/* all of them reach the kernel, whatever happens to one */
 	for (size_t k = i; k < end; k++)
 		p->v[k]->done = true;
-	rc = nlx_batch_send(nl, &b, &failed, batch_ignores, p->v + i);
-	set_why(nl->why);
+	rc = nlx_batch_send(e->nl, &b, &failed, batch_ignores, p->v + i);
+	set_why(e->nl->why);
 	*failed_at = i + failed;
 	return rc;
 }
@@ -267,8 +415,8 @@ static size_t batch_end(const struct plan *p, size_t i)
 	return end;
 }
 
-static int do_steps(struct nlx *nl, struct plan *p, struct guard *g,
-		    size_t *failed_at)
+static int do_steps(const struct run_env *e, struct plan *p,
+		    struct guard *g, size_t *failed_at)
 {
 	for (size_t i = 0, end; i < p->n; i = end) {
 		int rc;
@@ -277,11 +425,11 @@ static int do_steps(struct nlx *nl, struct plan *p, struct guard *g,
 		*failed_at = i;
 		for (size_t k = i; k < end; k++)
 			msg_debug("%s", p->v[k]->sentence);
-		guard_tell(g, end - 1);
+		tell(g->fd, end - 1);
 		if (end - i > 1) {
-			rc = do_batch(nl, p, i, end, failed_at);
+			rc = do_batch(e, p, i, end, failed_at);
 		} else {
-			rc = do_op(nl, p->v[i]);
+			rc = do_op(e, p->v[i]);
 			if (rc && harmless(p->v[i], rc))
 				rc = 0;
 			/* Without an answer it may have been done, and a
@@ -297,21 +445,19 @@ static int do_steps(struct nlx *nl, struct plan *p, struct guard *g,
 	return 0;
 }
 
-enum run_result run_plan(struct nlx *nl, struct plan *p)
+enum run_result run_plan(const struct run_env *e, struct plan *p,
+			 struct guard *g)
 {
-	struct guard g;
+	enum run_result undone;
 	size_t failed_at = 0;
-	unsigned int failed;
 	int rc;
 
-	guard_start(&g, p);
-	rc = do_steps(nl, p, &g, &failed_at);
-	if (rc == 0) {
-		guard_end(&g);
+	guard_start(g, p, e);
+	rc = do_steps(e, p, g, &failed_at);
+	if (rc == 0)
 		return RUN_DONE;
-	}
 	report("", p->v[failed_at], rc);
-	failed = run_undo_done(nl, p);
-	guard_end(&g);
-	return failed ? RUN_BROKEN : RUN_UNDONE;
+	undone = run_undo(e, p);
+	guard_end(g);
+	return undone;
 }

@@ -5,6 +5,7 @@
 
 #include "nl.h"
 #include "op.h"
+#include "state.h"
 
 enum run_result {
 	RUN_DONE,	/* everything was done */
@@ -12,16 +13,34 @@ enum run_result {
 	RUN_BROKEN,	/* a step failed, and undoing did too: said what */
 };
 
-/* Runs all operations. A guard process watches: if this one dies in the
- * middle, the guard undoes what was done; it inherits the lock and holds it
- * as long. */
-enum run_result run_plan(struct nlx *nl, struct plan *p);
+/* What running and undoing need. All borrowed. */
+struct run_env {
+	struct nlx *nl;
+	const char *root;
+	const struct state *old;	/* the record to put back */
+};
 
-/* Undoes a plan that was run. */
-enum run_result run_undo(struct nlx *nl, struct plan *p);
+/* A process that undoes the run should it die; it inherits the lock, and
+ * holds it as long. */
+struct guard {
+	int pid, fd;
+};
 
-/* Undoes what is marked done, last first. Returns how many steps failed,
- * after a message for each. */
-unsigned int run_undo_done(struct nlx *nl, struct plan *p);
+/* Runs all operations under a new guard. After RUN_DONE the guard still
+ * watches, until guard_end() or guard_hold(). A plan that was run before
+ * (p->before) is undone along with this one. */
+enum run_result run_plan(const struct run_env *e, struct plan *p,
+			 struct guard *g);
+
+/* Undoes a plan that was run, and those before it; the record goes back. */
+enum run_result run_undo(const struct run_env *e, struct plan *p);
+
+/* All is well: the guard ends. */
+void guard_end(struct guard *g);
+/* From now on the guard waits for a confirmation (try.h), whatever becomes
+ * of this process. 0, or -errno: then it watches as before. */
+int guard_hold(struct guard *g, unsigned int timeout_s);
+/* Waits for the end of a hold. RC_OK, RC_UNCONFIRMED or RC_BROKEN. */
+int guard_outcome(struct guard *g);
 
 #endif

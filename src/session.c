@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dhcpc.h"
+#include "dnsmasq.h"
 #include "fw.h"
 #include "nldump.h"
 #include "sys.h"
@@ -46,6 +48,27 @@ static bool ask_held(void *arg, const char *name)
 	if (l && (l->flags & IFF_UP))
 		return l->flags & KLINK_LOWER_UP;
 	return tap_held(name);
+}
+
+static bool ask_dns_files(void *arg, const char *bridge, uint64_t *conf,
+			  uint64_t *hosts)
+{
+	struct session *s = arg;
+
+	return dnsmasq_files(s->cli->root, bridge, conf, hosts);
+}
+
+static bool ask_dns_runs(void *arg, const char *bridge)
+{
+	struct session *s = arg;
+
+	return dnsmasq_runs(s->cli->root, bridge);
+}
+
+static int ask_client(void *arg, const char *ifname, char **argv)
+{
+	(void)arg;
+	return dhcpc_find(ifname, argv);
 }
 
 /* ---- opening ---------------------------------------------------------- */
@@ -157,7 +180,9 @@ int session_open(struct session *s, const struct cli *c,
 		.n_gone = s->n_gone, .fw_backend = choose_backend(m),
 		.sysctl = ask_sysctl, .fw_digest = ask_digest,
 		.fw_text = ask_text, .user_id = ask_account,
-		.tap_held = ask_held, .arg = s,
+		.tap_held = ask_held, .dns_files = ask_dns_files,
+		.dns_runs = ask_dns_runs, .dhcp_client = ask_client,
+		.arg = s,
 	};
 	return rc;
 }

@@ -30,6 +30,7 @@ static void saved_bridge_free(struct saved_bridge *b)
 	free(b->fw_backend);
 	free(b->fw_text);
 	free(b->fw_digest);
+	free(b->client);
 }
 
 static void saved_sysctl_free(struct saved_sysctl *y)
@@ -278,6 +279,10 @@ static json_t *bridge_to_json(const struct saved_bridge *b)
 			    raws_to_json(b->routes, b->n_routes));
 	json_object_set_new(o, "ports", ports);
 	json_object_set_new(o, "added", added);
+	json_object_set_new(o, "dns_conf", json_integer(b->dns_conf));
+	json_object_set_new(o, "dns_hosts", json_integer(b->dns_hosts));
+	if (b->client)
+		json_object_set_new(o, "client", json_string(b->client));
 	if (b->fw_backend) {
 		json_object_set_new(o, "fw_backend",
 				    json_string(b->fw_backend));
@@ -304,8 +309,10 @@ static json_t *state_to_json(const struct state *s)
 			"{s:s, s:s, s:s, s:o}", "path", y->path, "old",
 			y->old, "set", y->set, "bridges", users));
 	}
-	return json_pack("{s:i, s:o, s:o}", "version", STATE_VERSION,
-			 "bridges", bridges, "sysctls", sysctls);
+	_cleanup_free_ char *boot = state_boot_id();
+
+	return json_pack("{s:i, s:s, s:o, s:o}", "version", STATE_VERSION,
+			 "boot", boot, "bridges", bridges, "sysctls", sysctls);
 }
 
 static const char *text_of(json_t *o, const char *key)
@@ -358,6 +365,10 @@ static void bridge_from_json(struct state *s, json_t *o)
 		if (t && strlen(t) > 2)
 			saved_add_note(b, t[0], t + 2);
 	}
+	b->dns_conf = json_integer_value(json_object_get(o, "dns_conf"));
+	b->dns_hosts = json_integer_value(json_object_get(o, "dns_hosts"));
+	if (*text_of(o, "client"))
+		b->client = xstrdup(text_of(o, "client"));
 	if (*text_of(o, "fw_backend"))
 		saved_set_firewall(b, text_of(o, "fw_backend"),
 				   text_of(o, "fw_text"),
@@ -395,6 +406,24 @@ void state_copy(struct state *dst, const struct state *src)
 
 /* ---- the file --------------------------------------------------------- */
 
+char *state_boot_id(void)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+
+	if (buf_read_file(&b, "/proc/sys/kernel/random/boot_id", 128) < 0)
+		return xstrdup("");
+	return xstrndup(buf_str(&b), strcspn(buf_str(&b), "\n"));
+}
+
+/* A record without an id is believed: not all systems have one. */
+static bool other_boot(json_t *j)
+{
+	_cleanup_free_ char *now = state_boot_id();
+	const char *then = text_of(j, "boot");
+
+	return *now && *then && !streq(now, then);
+}
+
 void state_load(struct state *s, const char *root)
 {
 	_cleanup_free_ char *path = path_join(root, STATE_FILE);
@@ -416,6 +445,9 @@ void state_load(struct state *s, const char *root)
 	    STATE_VERSION)
 		msg_warn("%s: not readable (%s); going on without it", path,
 			 j ? "another version" : error.text);
+	else if (other_boot(j))
+		msg_warn("%s: it is from before a reboot; going on without "
+			 "it", path);
 	else
 		state_from_json(s, j);
 	json_decref(j);

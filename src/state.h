@@ -30,6 +30,10 @@ struct saved_bridge {
 	char **added;		/* addresses (CIDR) and routes that we put */
 	size_t n_added;		/* on the bridge: "a CIDR", "r TEXT" */
 	char *fw_backend, *fw_text, *fw_digest;	/* NULL: none loaded */
+	uint64_t dns_conf, dns_hosts;	/* what our dnsmasq has read; 0: it
+					 * was not started */
+	char *client;		/* the DHCP client that the uplink had, one
+				 * argument a line; NULL: none */
 };
 
 struct saved_sysctl {
@@ -45,8 +49,11 @@ struct state {
 	size_t n_sysctls;
 };
 
+/* The kernel's id of this boot (proc(5), random/boot_id), "" if it does not
+ * say; caller frees. */
+char *state_boot_id(void);
 /* Reads the file under root; anything wrong with it gives an empty state
- * and a warning. */
+ * and a warning, and so does one of another boot. */
 void state_load(struct state *s, const char *root);
 /* Writes it atomically (removes the file when empty). 0 or -errno. */
 int state_save(const struct state *s, const char *root);

@@ -77,6 +77,15 @@ char *xasprintf(const char *fmt, ...)
 	return p;
 }
 
+uint64_t fnv64(uint64_t h, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ p[i]) * 0x100000001b3ull;
+	return h;
+}
+
 bool streq(const char *a, const char *b)
 {
 	return strcmp(a, b) == 0;

@@ -39,6 +39,9 @@ char *xasprintf(const char *fmt, ...) PRINTF(1, 2);
 			(p) = xrealloc((p), (n) ? (n) * 2 : 1, sizeof(*(p))); \
 	} while (0)
 
+/* A hash of bytes (FNV-1a, 64 bits); h is 0 or that of what came before. */
+uint64_t fnv64(uint64_t h, const void *data, size_t len);
+
 bool streq(const char *a, const char *b);
 bool str_begins(const char *s, const char *prefix);
 

@@ -378,7 +378,9 @@ def openrc(*bridges):
     for b in bridges:
         os.symlink("netbr", "/etc/init.d/net." + b)
         with open("/etc/conf.d/net." + b, "w") as f:
-            f.write('netbr_gen="%s"\nnetbr_apply="%s"\n' % (GEN, APPLY))
+            f.write('netbr_gen="%s"\nnetbr_apply="%s"\n'
+                    'netbr_dhcp_script="%s/init.d/dhcp-script"\n' %
+                    (GEN, APPLY, TOP))
     with open("/etc/rc.conf", "w") as f:
         f.write('rc_cgroup_mode="none"\nrc_parallel="NO"\n')
     run("rc-status", check=False)
