@@ -117,7 +117,7 @@ struct model *cli_load(const struct cli *c)
 
 static void say_holder(int fd, const char *path)
 {
-	char pid[32] = "";
+	char pid[128] = "";
 	ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
 
 	if (n > 0)

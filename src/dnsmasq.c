@@ -69,22 +69,27 @@ bool dnsmasq_files(const char *root, const char *bridge, uint64_t *conf,
 	return access(p.conf, F_OK) == 0;
 }
 
-/* The process of a pid file, if its command line speaks of the file `mark`:
- * a pid alone may be another's by now. 0 if there is none. */
+/* Does this process live, and speak of the file `mark` on its command line? A
+ * pid alone may be another's by now; a zombie has no command line. */
+static bool lives(pid_t pid, const char *mark)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/cmdline", (int)pid);
+	_cleanup_buf_ struct buf cmd = { 0 };
+
+	return pid && buf_read_file(&cmd, path, 65536) == 0 && cmd.len &&
+	       memmem(cmd.s, cmd.len, mark, strlen(mark));
+}
+
+/* The process of a pid file; 0 if there is none. */
 static pid_t process_of(const char *pidfile, const char *mark)
 {
-	_cleanup_buf_ struct buf text = { 0 }, cmd = { 0 };
-	_cleanup_free_ char *path = NULL;
+	_cleanup_buf_ struct buf text = { 0 };
 	unsigned long pid;
 
 	if (buf_read_file(&text, pidfile, 64) < 0 || !text.len)
 		return 0;
 	text.s[strcspn(text.s, "\n")] = '\0';
-	if (!uint_parse(text.s, 2, 1 << 30, &pid))
-		return 0;
-	path = xasprintf("/proc/%lu/cmdline", pid);
-	if (buf_read_file(&cmd, path, 65536) < 0 || !cmd.len ||
-	    !memmem(cmd.s, cmd.len, mark, strlen(mark)))
+	if (!uint_parse(text.s, 2, 1 << 30, &pid) || !lives(pid, mark))
 		return 0;
 	return pid;
 }
@@ -106,12 +111,35 @@ bool dnsmasq_runs(const char *root, const char *bridge)
 	return dnsmasq_pid(&p) || supervisor_pid(&p);
 }
 
-/* Waits until the process is gone, or is there. */
-static bool wait_until(const struct paths *p, bool there)
+/* Is the process gone, or a zombie? Before that it may still hold its ports,
+ * though its pid file and command line are gone already. The state follows
+ * the last parenthesis of /proc/PID/stat (proc(5)). */
+static bool ended(pid_t pid)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/stat", (int)pid);
+	_cleanup_buf_ struct buf b = { 0 };
+	const char *p;
+
+	if (!pid || buf_read_file(&b, path, 4096) < 0 || !b.len)
+		return true;
+	p = strrchr(b.s, ')');
+	return p && p[1] == ' ' && (p[2] == 'Z' || p[2] == 'X');
+}
+
+static bool wait_gone(pid_t supervisor, pid_t dnsmasq)
 {
 	for (int ms = 0; ms < WAIT_MS; ms += STEP_MS) {
-		if (!!dnsmasq_pid(p) == there &&
-		    (there || !supervisor_pid(p)))
+		if (ended(dnsmasq) && ended(supervisor))
+			return true;
+		usleep(STEP_MS * 1000);
+	}
+	return false;
+}
+
+static bool wait_there(const struct paths *p)
+{
+	for (int ms = 0; ms < WAIT_MS; ms += STEP_MS) {
+		if (dnsmasq_pid(p))
 			return true;
 		usleep(STEP_MS * 1000);
 	}
@@ -123,20 +151,22 @@ static int stop(const struct paths *p)
 {
 	pid_t s = supervisor_pid(p), d = dnsmasq_pid(p);
 
-	if (s)
-		kill(s, SIGTERM);
-	else if (d)
-		kill(d, SIGTERM);
-	if ((s || d) && !wait_until(p, false)) {
-		s = supervisor_pid(p);
-		d = dnsmasq_pid(p);
-		if (s)
+	if (s || d)
+		kill(s ? s : d, SIGTERM);
+	if (!wait_gone(s, d)) {
+		if (lives(s, p->supervisor))
 			kill(s, SIGKILL);
-		if (d)
+		if (lives(d, p->conf))
 			kill(d, SIGKILL);
-		if (!wait_until(p, false))
+		if (!wait_gone(s, d))
 			return -EBUSY;
 	}
+	/* one that the supervisor has started meanwhile */
+	d = dnsmasq_pid(p);
+	if (d)
+		kill(d, SIGKILL);
+	if (d && !wait_gone(0, d))
+		return -EBUSY;
 	unlink(p->pid);
 	unlink(p->supervisor);
 	return 0;
@@ -178,7 +208,7 @@ static int start(const struct paths *p, const char *bridge, char **why)
 	unlink(p->pid);
 	rc = launch(p, bridge, &err);
 	/* it serves once it has written its pid */
-	if (rc == 0 && wait_until(p, true))
+	if (rc == 0 && wait_there(p))
 		return 0;
 	stop(p);
 	*why = xasprintf("it does not start; is another server on %s's ports "

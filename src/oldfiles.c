@@ -181,12 +181,17 @@ static bool prepare(json_t *e, struct outfile *f)
 	if (!path || *path != '/' || (existed && !json_is_string(text)))
 		return false;
 	f->path = xstrdup(path);
+	if (existed)
+		bytes_from_json(text, &f->new);
 	if (!as_written(e, f)) {
+		/* it never came to the change? */
+		if (existed ? f->old.len == f->new.len &&
+		    memcmp(buf_str(&f->old), buf_str(&f->new), f->new.len) ==
+		    0 : access(path, F_OK) < 0)
+			return true;
 		msg_warn("%s was edited meanwhile: it stays as it is", path);
 		return false;
 	}
-	if (existed)
-		bytes_from_json(text, &f->new);
 	f->change = !existed ? (present ? CHANGE_REMOVE : CHANGE_NONE) :
 		    present ? CHANGE_UPDATE : CHANGE_CREATE;
 	return true;

@@ -24,6 +24,15 @@ static bool configured(const struct bridge *b, const struct ip *ip)
 	return false;
 }
 
+/* The same address, but of another subnet. */
+static bool resized(const struct bridge *b, const struct kaddr *a)
+{
+	for (size_t i = 0; i < b->address.n; i++)
+		if (ip_equal(&b->address.v[i].cidr.ip, &a->c.ip))
+			return b->address.v[i].cidr.plen != a->c.plen;
+	return false;
+}
+
 static struct op *plan_addr(struct plan *p, const char *bridge,
 			    const char *link, const struct cidr *c, bool add)
 {
@@ -49,6 +58,17 @@ static void undo_addr_add(struct op *op)
 	op_add_undo(op, undo);
 }
 
+/* The bridge gives up an address. */
+static void plan_addr_gone(struct plan *p, const struct bridge *b,
+			   const struct kaddr *a)
+{
+	struct op *op = plan_addr(p, b->name, b->name, &a->c, false);
+	struct op *undo = op_new(OP_ADDR_ADD, b->name);
+
+	op_copy_raw(&undo->addr.raw, &undo->addr.raw_len, a->raw, a->raw_len);
+	op_add_undo(op, undo);
+}
+
 /* The configured addresses, and those that the uplink brings along. */
 void plan_addresses(const struct plan_input *in, struct plan *p,
 		    const struct bridge *b, const struct klink *up)
@@ -65,8 +85,9 @@ void plan_addresses(const struct plan_input *in, struct plan *p,
 		saved_add_note(sb, 'a', cidr_format(c, text));
 		if (a && a->c.plen == c->plen)
 			continue;
-		if (a)
-			plan_addr(p, b->name, b->name, &a->c, false);
+		/* v4 can have both for a moment, and keeps its routes then */
+		if (a && c->ip.family == AF_INET6)
+			plan_addr_gone(p, b, a);
 		undo_addr_add(plan_addr(p, b->name, b->name, c, true));
 	}
 	for (size_t i = 0; up && i < in->k->n_addrs; i++) {
@@ -84,27 +105,48 @@ void plan_addresses(const struct plan_input *in, struct plan *p,
 	}
 }
 
-/* Addresses of ours that left the config; others are left alone. */
+/* An address of ours that left the config; others are left alone. */
+static bool leaving(const struct plan_input *in, const struct bridge *b,
+		    const struct saved_bridge *before, const struct kaddr *a)
+{
+	const struct klink *l = plan_link(in, b->name);
+	char text[CIDR_TEXT];
+
+	if (!l || a->index != l->index)
+		return false;
+	if (resized(b, a))
+		return a->c.ip.family == AF_INET;
+	return !configured(b, &a->c.ip) &&
+	       saved_has_note(before, 'a', cidr_format(&a->c, text));
+}
+
+/* Old addresses go when the new ones are there: with its last address a link
+ * loses all of its routes; and, unless it promotes secondaries (ip-sysctl),
+ * with the first of a subnet the others of that subnet. That is set first,
+ * so that it holds on the way back too. */
+void plan_promote(const struct plan_input *in, struct plan *p,
+		  const struct bridge *b, const struct saved_bridge *before)
+{
+	_cleanup_free_ char *path = ifname_sysctl(AF_INET, b->name,
+						  "promote_secondaries");
+
+	for (size_t i = 0; i < in->k->n_addrs; i++) {
+		const struct kaddr *a = &in->k->addrs[i];
+
+		if (a->c.ip.family == AF_INET && leaving(in, b, before, a)) {
+			plan_sysctl(in, p, b->name, path, "1", false, false);
+			return;
+		}
+	}
+}
+
 void plan_old_addresses(const struct plan_input *in, struct plan *p,
 			const struct bridge *b,
 			const struct saved_bridge *before)
 {
-	const struct klink *l = plan_link(in, b->name);
-
-	for (size_t i = 0; l && i < in->k->n_addrs; i++) {
-		const struct kaddr *a = &in->k->addrs[i];
-		char text[CIDR_TEXT];
-		struct op *op, *undo;
-
-		if (a->index != l->index || configured(b, &a->c.ip) ||
-		    !saved_has_note(before, 'a', cidr_format(&a->c, text)))
-			continue;
-		op = plan_addr(p, b->name, b->name, &a->c, false);
-		undo = op_new(OP_ADDR_ADD, b->name);
-		op_copy_raw(&undo->addr.raw, &undo->addr.raw_len, a->raw,
-			    a->raw_len);
-		op_add_undo(op, undo);
-	}
+	for (size_t i = 0; i < in->k->n_addrs; i++)
+		if (leaving(in, b, before, &in->k->addrs[i]))
+			plan_addr_gone(p, b, &in->k->addrs[i]);
 }
 
 /* ---- moving the uplink ------------------------------------------------ */

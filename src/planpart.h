@@ -46,7 +46,9 @@ struct op *plan_knob(struct plan *p, const struct bridge *b,
 /* Configured addresses, and those of the uplink (up may be NULL). */
 void plan_addresses(const struct plan_input *in, struct plan *p,
 		    const struct bridge *b, const struct klink *up);
-/* Those of ours that left the config. */
+/* Those of ours that left the config: what must hold before, and they. */
+void plan_promote(const struct plan_input *in, struct plan *p,
+		  const struct bridge *b, const struct saved_bridge *before);
 void plan_old_addresses(const struct plan_input *in, struct plan *p,
 			const struct bridge *b,
 			const struct saved_bridge *before);

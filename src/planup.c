@@ -480,8 +480,9 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_old_uplink(in, p, b);
 	if (up)
 		plan_save_uplink(in, b, up);
-	plan_old_addresses(in, p, b, before);
+	plan_promote(in, p, b, before);
 	plan_addresses(in, p, b, up);
+	plan_old_addresses(in, p, b, before);
 	plan_firewall(in, p, b, b->name);
 	if (up && !streq(plan_master(in, up), b->name))
 		plan_client_stop(in, p, b);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "try.h"
+
 #define SCHEMA_VERSION 1
 
 static const char *const kind_names[OP_KIND_COUNT] = {
@@ -297,17 +299,23 @@ void report_status(const struct session *s, const struct plan *drift,
 		   bool json)
 {
 	json_t *bridges = json_array(), *d = drift_to_json(drift), *o;
+	int try_left = try_ask(s->cli->root, "status");
 	size_t i;
 
 	for (i = 0; i < s->n_bridges; i++)
 		json_array_append_new(bridges,
 				      bridge_to_json(s, s->bridges[i]));
 	if (json) {
-		dump_json(json_pack("{s:i, s:o, s:o}", "version",
-				    SCHEMA_VERSION, "bridges", bridges,
-				    "drift", d));
+		o = json_pack("{s:i, s:o, s:o}", "version", SCHEMA_VERSION,
+			      "bridges", bridges, "drift", d);
+		if (try_left >= 0)
+			json_object_set_new(o, "try_left_s",
+					    json_integer(try_left));
+		dump_json(o);
 		return;
 	}
+	if (try_left >= 0)
+		printf("a try waits for confirmation: %d s left\n", try_left);
 	json_array_foreach(bridges, i, o)
 		print_bridge(o);
 	json_array_foreach(d, i, o)

@@ -13,13 +13,19 @@
 #include "run.h"
 #include "try.h"
 
+/* What leaves the configuration goes with a plan of its own; and the kernel
+ * takes things along of its own accord (a route with its address), so that
+ * what is missing afterwards is done in another round. */
+#define MAX_PLANS 4
+
 /* One run: what is done goes back whole. */
 struct work {
 	struct session *s;
 	struct state old;
 	struct run_env env;
 	struct guard guard;
-	struct plan gone, plan;	/* `gone` first; plan.before is it */
+	struct plan plans[MAX_PLANS];	/* in order; each knows the one before */
+	size_t n_plans, steps;
 };
 
 static void work_begin(struct work *w, struct session *s)
@@ -32,9 +38,25 @@ static void work_begin(struct work *w, struct session *s)
 static void work_end(struct work *w)
 {
 	guard_end(&w->guard);
-	plan_free(&w->gone);
-	plan_free(&w->plan);
+	for (size_t i = 0; i < w->n_plans; i++)
+		plan_free(&w->plans[i]);
 	state_free(&w->old);
+}
+
+/* The next plan, still empty. */
+static struct plan *next_plan(struct work *w)
+{
+	struct plan *p = &w->plans[w->n_plans];
+
+	p->before = w->n_plans ? p - 1 : NULL;
+	w->n_plans++;
+	return p;
+}
+
+/* Nothing in it: it need not be run, nor undone. */
+static void drop_plan(struct work *w)
+{
+	plan_free(&w->plans[--w->n_plans]);
 }
 
 static int say_refusals(const struct plan *p)
@@ -61,15 +83,14 @@ static int say_undone(enum run_result r)
  * worked. */
 static int take_back(struct work *w)
 {
-	struct plan *done = w->plan.n || w->plan.before ? &w->plan : &w->gone;
-
-	return say_undone(run_undo(&w->env, done));
+	return say_undone(run_undo(&w->env, &w->plans[w->n_plans - 1]));
 }
 
 /* The record first: it holds how things were, and must be there even if we
- * are killed in the middle. Then the steps. */
-static int execute(struct work *w, struct plan *p)
+ * are killed in the middle. Then the steps of the last plan. */
+static int execute(struct work *w)
 {
+	struct plan *p = &w->plans[w->n_plans - 1];
 	int rc = state_save(&w->s->st, w->env.root);
 	enum run_result r;
 
@@ -78,46 +99,68 @@ static int execute(struct work *w, struct plan *p)
 			  "nothing was changed", w->env.root, strerror(-rc));
 		return p->before ? take_back(w) : RC_FAILED;
 	}
+	guard_end(&w->guard);
 	r = run_plan(&w->env, p, &w->guard);
+	w->steps += p->n;
 	return r == RUN_DONE ? RC_OK : say_undone(r);
 }
 
-/* What the kernel silently clamped or ignored shows up as a plan that is
- * not empty right after it was run. */
+static void say_left(const struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct op *op = p->v[i];
+
+		if (op->attr)
+			msg_error("%s %s: wanted %s, but the kernel has %s",
+				  op->object, op->attr, op->want, op->have);
+		else
+			msg_error("still to be done: %s", op->sentence);
+	}
+	say_refusals(p);
+}
+
+/* Reads everything again. What the kernel silently clamped or ignored, or
+ * took along with something else, shows up as a plan that is not empty. */
 static int verify(struct work *w)
 {
-	struct plan left = { 0 };
-	int rc = session_save(w->s) < 0 ? RC_FAILED : session_dump(w->s);
+	int rc = RC_OK;
 
-	if (rc != RC_OK)
-		return take_back(w);
-	plan_up(&w->s->in, &left);
-	for (size_t i = 0; i < left.n; i++)
-		msg_error("%s: wanted %s, but it is %s",
-			  left.v[i]->attr ? left.v[i]->attr :
-			  left.v[i]->sentence,
-			  left.v[i]->want ? left.v[i]->want : "done",
-			  left.v[i]->have ? left.v[i]->have : "not");
-	if (left.n || left.n_refusals) {
-		say_refusals(&left);
-		rc = take_back(w);
+	while (rc == RC_OK) {
+		struct plan *left;
+
+		if (session_save(w->s) < 0 || session_dump(w->s) != RC_OK)
+			return take_back(w);
+		left = next_plan(w);
+		plan_up(&w->s->in, left);
+		if (!left->n && !left->n_refusals) {
+			drop_plan(w);
+			return RC_OK;
+		}
+		if (w->n_plans == MAX_PLANS || left->n_refusals) {
+			say_left(left);
+			drop_plan(w);
+			return take_back(w);
+		}
+		rc = execute(w);
 	}
-	plan_free(&left);
 	return rc;
 }
 
 /* Bridges that left the config go first, with a plan of their own. */
 static int up_gone(struct work *w)
 {
+	struct plan *p = next_plan(w);
 	int rc;
 
-	plan_gone(&w->s->in, &w->gone);
-	rc = say_refusals(&w->gone);
-	if (rc != RC_OK || !w->gone.n)
+	plan_gone(&w->s->in, p);
+	rc = say_refusals(p);
+	if (rc != RC_OK)
 		return rc;
-	rc = execute(w, &w->gone);
-	guard_end(&w->guard);
-	w->plan.before = &w->gone;
+	if (!p->n) {
+		drop_plan(w);
+		return RC_OK;
+	}
+	rc = execute(w);
 	return rc == RC_OK ? session_dump(w->s) : rc;
 }
 
@@ -125,30 +168,31 @@ static int up_gone(struct work *w)
 static int up_steps(struct work *w, bool even_if_empty)
 {
 	int rc = session_all(w->s) ? up_gone(w) : RC_OK;
+	struct plan *p;
 
 	if (rc != RC_OK)
 		return rc;
-	plan_up(&w->s->in, &w->plan);
-	rc = say_refusals(&w->plan);
-	if (rc != RC_OK && w->plan.before)
+	p = next_plan(w);
+	plan_up(&w->s->in, p);
+	rc = say_refusals(p);
+	if (rc != RC_OK && p->before)
 		return take_back(w);
-	if (rc != RC_OK)
+	if (rc != RC_OK) {
 		msg_error("nothing was changed");
-	if (rc == RC_OK && (w->plan.n || w->plan.before || even_if_empty))
-		rc = execute(w, &w->plan);
-	if (rc == RC_OK && (w->plan.n || w->plan.before))
-		rc = verify(w);
-	return rc;
+		return rc;
+	}
+	if (!p->n && !p->before && !even_if_empty)
+		return RC_OK;
+	rc = execute(w);
+	return rc == RC_OK ? verify(w) : rc;
 }
 
 static void say_done(const struct work *w, const char *verb)
 {
-	size_t n = w->gone.n + w->plan.n;
-
-	if (!n)
+	if (!w->steps)
 		msg_info("nothing to do: everything is as it should be");
 	else
-		msg_info("%s: %zu steps done", verb, n);
+		msg_info("%s: %zu steps done", verb, w->steps);
 }
 
 int verb_up(struct session *s)
@@ -172,10 +216,10 @@ int verb_down(struct session *s)
 	int rc;
 
 	work_begin(&w, s);
-	plan_down(&s->in, &w.plan);
-	rc = say_refusals(&w.plan);
+	plan_down(&s->in, next_plan(&w));
+	rc = say_refusals(&w.plans[0]);
 	if (rc == RC_OK)
-		rc = execute(&w, &w.plan);
+		rc = execute(&w);
 	if (rc == RC_OK && session_save(s) < 0)
 		rc = take_back(&w);
 	if (rc == RC_OK)
@@ -243,7 +287,7 @@ static bool on_terminal(int fd)
 	return isatty(fd) && tcgetpgrp(fd) == getpgrp();
 }
 
-static void say_left(time_t end)
+static void say_time(time_t end)
 {
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\r%3ld s left: 'netbr-apply confirm' or Enter "
@@ -266,7 +310,7 @@ static int wait_for_end(struct guard *g, unsigned int timeout_s)
 				       { keys ? STDIN_FILENO : -1, POLLIN, 0 } };
 		char c = 0;
 
-		say_left(end);
+		say_time(end);
 		if (poll(p, 2, 1000) > 0 && p[0].revents)
 			break;
 		if (p[1].revents && read(STDIN_FILENO, &c, 1) != 1)
@@ -317,7 +361,7 @@ int verb_try(struct session *s)
 		/* a try takes the files along in both directions */
 		oldfiles_restore(s->cli->root);
 	} else if (rc == RC_OK) {
-		if (w.plan.n || w.plan.before || files)
+		if (w.steps || files)
 			rc = hold(&w);
 		else
 			say_done(&w, "try");

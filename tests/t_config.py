@@ -27,12 +27,12 @@ class Root:
         return run(GEN, "-r", self.dir, *args, check=check, **kw)
 
     def files(self):
-        """Everything below but the config and the lock: path -> bytes."""
+        """Everything below but the config and netbr's own record."""
         out = {}
         for d, _, names in os.walk(self.dir):
             for n in names:
                 p = os.path.join(d, n)
-                if p == self.conf or p.endswith("/run/netbr/lock"):
+                if p == self.conf or "/run/netbr/" in p:
                     continue
                 if os.path.isfile(p):
                     out[p[len(self.dir):]] = open(p, "rb").read()
