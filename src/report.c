@@ -319,9 +319,9 @@ void report_status(const struct session *s, const struct plan *drift,
 	json_array_foreach(bridges, i, o)
 		print_bridge(o);
 	json_array_foreach(d, i, o)
-		printf("drift: %s %s: wanted %s, is %s\n", text(o, "object"),
-		       text(o, "attribute"), text(o, "wanted"),
-		       text(o, "actual"));
+		printf("drift: %s%s%s: wanted %s, is %s\n", text(o, "object"),
+		       *text(o, "object") ? " " : "", text(o, "attribute"),
+		       text(o, "wanted"), text(o, "actual"));
 	json_decref(bridges);
 	json_decref(d);
 }
