@@ -172,13 +172,15 @@ static int stop(const struct paths *p)
 	return 0;
 }
 
-/* supervise-daemon(8) starts it again should it end; its first argument is
- * the service's name. Without OpenRC dnsmasq goes into the background. */
+/* supervise-daemon(8) starts it again should it end. Its first argument is a
+ * service's name, which it marks as stopped when it ends itself: so not the
+ * bridge's. Without OpenRC dnsmasq goes into the background. */
 static int launch(const struct paths *p, const char *bridge, struct buf *err)
 {
 	_cleanup_free_ char *supervise = spawn_find("supervise-daemon");
 	_cleanup_free_ char *dnsmasq = spawn_find("dnsmasq");
-	_cleanup_free_ char *service = xasprintf("net.%s", bridge);
+	_cleanup_free_ char *service = xasprintf("netbr-dnsmasq.%s",
+						      bridge);
 	_cleanup_free_ char *env = xasprintf("RC_SVCNAME=%s", service);
 	_cleanup_free_ char *conf = xasprintf("--conf-file=%s", p->conf);
 	_cleanup_free_ char *pid = xasprintf("--pid-file=%s", p->pid);

@@ -297,11 +297,12 @@ static void give_from_bridge(const struct plan_input *in, struct plan *p,
 			give_address(in, p, bridge, up, &in->k->addrs[i]);
 	if (!bridge_stays)
 		drop_connected(in, p, bridge, br);
-	for (size_t i = 0; i < in->k->n_routes; i++) {
-		const struct kroute *r = &in->k->routes[i];
+	for (size_t i = 0; i < 2 * in->k->n_routes; i++) {
+		const struct kroute *r = &in->k->routes[i % in->k->n_routes];
 
 		if (r->oif == br->index && r->type == RTN_UNICAST &&
-		    r->protocol != RTPROT_KERNEL && !r->multipath)
+		    r->protocol != RTPROT_KERNEL && !r->multipath &&
+		    !!r->gw.family == i / in->k->n_routes)
 			give_route(p, bridge, br, up, r);
 	}
 	leave_bridge(p, bridge, up, true);
@@ -320,10 +321,13 @@ static void give_from_record(const struct plan_input *in, struct plan *p,
 	}
 	if (br && !bridge_stays)
 		drop_connected(in, p, bridge, br);
-	for (size_t i = 0; i < sb->n_routes; i++) {
+	/* gateways are reached over the others: those first */
+	for (size_t i = 0; i < 2 * sb->n_routes; i++) {
+		const struct raw *raw = &sb->routes[i % sb->n_routes];
 		struct kroute r;
 
-		if (kroute_parse(&r, sb->routes[i].v, sb->routes[i].len))
+		if (kroute_parse(&r, raw->v, raw->len) &&
+		    !!r.gw.family == i / sb->n_routes)
 			give_route(p, bridge, br, up, &r);
 	}
 	if (br && up->master == br->index)

@@ -294,9 +294,13 @@ void plan_uplink(const struct plan_input *in, struct plan *p,
 		op_add_undo(op, raw_route_op(OP_ROUTE_ADD, b->uplink, r,
 					     false));
 	}
-	for (size_t i = 0; i < in->k->n_routes; i++)
-		if (movable(&in->k->routes[i], up))
-			plan_move_route(p, b, &in->k->routes[i]);
+	/* gateways are reached over the other routes: those first */
+	for (size_t i = 0; i < 2 * in->k->n_routes; i++) {
+		const struct kroute *r = &in->k->routes[i % in->k->n_routes];
+
+		if (movable(r, up) && !!r->gw.family == i / in->k->n_routes)
+			plan_move_route(p, b, r);
+	}
 	for (size_t i = in->k->n_addrs; i-- > 0;) {
 		const struct kaddr *a = &in->k->addrs[i];
 		struct op *op, *undo;

@@ -59,8 +59,9 @@ void plan_sysctl(const struct plan_input *in, struct plan *p,
 void plan_set_up(struct plan *p, const char *bridge, const char *link,
 		 bool up, bool undo)
 {
+	/* a link goes down only to be removed */
 	struct op *op = plan_add(p, OP_LINK_SET, up ? CLASS_SET :
-				 CLASS_INTERRUPTS, bridge, link,
+				 CLASS_DELETE, bridge, link,
 				 "set %s %s", link, up ? "up" : "down");
 
 	op_drift(op, "up", up ? "up" : "down", up ? "down" : "up");
