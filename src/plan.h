@@ -38,6 +38,7 @@ struct plan_input {
 	bool (*dns_files)(void *arg, const char *bridge, uint64_t *conf,
 			  uint64_t *hosts);
 	bool (*dns_runs)(void *arg, const char *bridge);
+	bool has_tun;		/* can a tap be made here? */
 	/* The DHCP client of an interface, as dhcpc_find(); may be NULL. */
 	int (*dhcp_client)(void *arg, const char *ifname, char **argv);
 	void *arg;

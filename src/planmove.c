@@ -69,10 +69,14 @@ static void plan_addr_gone(struct plan *p, const struct bridge *b,
 	op_add_undo(op, undo);
 }
 
-/* The configured addresses, and those that the uplink brings along. */
+/* The configured addresses of a family, and those that the uplink brings
+ * along. batch: the one that they are part of, or 0. */
 void plan_addresses(const struct plan_input *in, struct plan *p,
-		    const struct bridge *b, const struct klink *up)
+		    const struct bridge *b, const struct klink *up,
+		    int family, unsigned int batch)
 {
+	size_t first = p->n;
+
 	const struct klink *l = plan_link(in, b->name);
 	struct saved_bridge *sb = state_add_bridge(in->st, b->name);
 	char text[CIDR_TEXT];
@@ -82,6 +86,8 @@ void plan_addresses(const struct plan_input *in, struct plan *p,
 		const struct kaddr *a = l ? kstate_addr(in->k, l->index,
 							&c->ip) : NULL;
 
+		if (c->ip.family != family)
+			continue;
 		saved_add_note(sb, 'a', cidr_format(c, text));
 		if (a && a->c.plen == c->plen)
 			continue;
@@ -94,8 +100,8 @@ void plan_addresses(const struct plan_input *in, struct plan *p,
 		const struct kaddr *a = &in->k->addrs[i];
 		struct op *op;
 
-		if (a->index != up->index || !usable(a) ||
-		    configured(b, &a->c.ip) ||
+		if (a->c.ip.family != family || a->index != up->index ||
+		    !usable(a) || configured(b, &a->c.ip) ||
 		    (l && kstate_addr(in->k, l->index, &a->c.ip)))
 			continue;
 		op = plan_addr(p, b->name, b->name, &a->c, true);
@@ -103,6 +109,8 @@ void plan_addresses(const struct plan_input *in, struct plan *p,
 		op->addr.preferred = a->preferred;
 		undo_addr_add(op);
 	}
+	for (size_t i = first; i < p->n; i++)
+		p->v[i]->batch = batch;
 }
 
 /* An address of ours that left the config; others are left alone. */
@@ -262,26 +270,70 @@ void plan_save_uplink(const struct plan_input *in, const struct bridge *b,
 				      in->k->routes[i].raw_len);
 }
 
-/* One send: the uplink joins, the bridge comes up, routes change over. The
- * addresses are on the bridge already; those of the uplink go afterwards,
+static struct op *plan_carrier(struct plan *p, const struct bridge *b,
+			       bool hold)
+{
+	struct op *op = plan_add(p, OP_CARRIER, CLASS_SET, b->name, b->name,
+				 hold ? "give %s a carrier while %s joins" :
+				 "%s's carrier is that of %s from now on",
+				 b->name, b->uplink);
+
+	op->hold = hold;
+	return op;
+}
+
+/* The bridge comes up and the uplink joins, in this order where the bridge
+ * can be given a carrier before: then all that the LAN sends is either the
+ * uplink's or the bridge's, whatever comes between two messages. Without,
+ * the bridge must not be up before it has its first port: it would send
+ * nothing for up to a second. */
+static void plan_join(const struct plan_input *in, struct plan *p,
+		      const struct bridge *b, const struct klink *up)
+{
+	const struct klink *l = plan_link(in, b->name);
+	bool is_up = l && (l->flags & IFF_UP);
+
+	if (in->has_tun)
+		op_add_undo(plan_carrier(p, b, true),
+			    op_new(OP_CARRIER, b->name));
+	p->batches++;
+	if (!is_up && in->has_tun) {
+		plan_set_up(p, b->name, b->name, true, l);
+		p->v[p->n - 1]->batch = p->batches;
+	}
+	plan_enslave(p, b, up, b->uplink);
+	if (!is_up && !in->has_tun) {
+		plan_set_up(p, b->name, b->name, true, l);
+		p->v[p->n - 1]->batch = p->batches;
+	}
+	/* of two v6 routes to a subnet the kernel takes either: not before
+	 * both lead to the LAN */
+	plan_addresses(in, p, b, up, AF_INET6, p->batches);
+	plan_neighbours(in, p, b->name, up, b->name);
+}
+
+/* One send: the bridge comes up, the uplink joins, routes change over. The
+ * v4 addresses are on the bridge already; those of the uplink go afterwards,
  * last first, since deleting a primary takes its secondaries along. */
 void plan_uplink(const struct plan_input *in, struct plan *p,
 		 const struct bridge *b, const struct klink *up)
 {
 	const struct klink *l = plan_link(in, b->name);
+	bool joins = !l || up->master != l->index;
 	struct mac m;
 
-	p->batches++;
-	if (!l || up->master != l->index)
-		plan_enslave(p, b, up, b->uplink);
-	else if (!(up->flags & IFF_UP))
-		plan_set_up(p, b->name, b->uplink, true, true);
-	if (!l || !(l->flags & IFF_UP)) {
-		plan_set_up(p, b->name, b->name, true, l);
-		p->v[p->n - 1]->batch = p->batches;
+	if (joins) {
+		plan_join(in, p, b, up);
+	} else {
+		plan_addresses(in, p, b, up, AF_INET6, 0);
+		p->batches++;
+		if (!(up->flags & IFF_UP))
+			plan_set_up(p, b->name, b->uplink, true, true);
+		if (!(l->flags & IFF_UP)) {
+			plan_set_up(p, b->name, b->name, true, l);
+			p->v[p->n - 1]->batch = p->batches;
+		}
 	}
-	if (!l || up->master != l->index)
-		plan_neighbours(in, p, b->name, up, b->name);
 	for (size_t i = 0; i < in->k->n_routes; i++) {
 		const struct kroute *r = &in->k->routes[i];
 		struct op *op;
@@ -301,6 +353,8 @@ void plan_uplink(const struct plan_input *in, struct plan *p,
 		if (movable(r, up) && !!r->gw.family == i / in->k->n_routes)
 			plan_move_route(p, b, r);
 	}
+	if (joins && in->has_tun)
+		plan_carrier(p, b, false);
 	for (size_t i = in->k->n_addrs; i-- > 0;) {
 		const struct kaddr *a = &in->k->addrs[i];
 		struct op *op, *undo;
@@ -313,7 +367,7 @@ void plan_uplink(const struct plan_input *in, struct plan *p,
 			    a->raw_len);
 		op_add_undo(op, undo);
 	}
-	if ((!l || up->master != l->index) && plan_wanted_mac(in, b, &m) &&
+	if (joins && plan_wanted_mac(in, b, &m) &&
 	    !mac_equal(&m, &up->mac))
 		plan_add(p, OP_ANNOUNCE, CLASS_SET, b->name, b->name,
 			 "tell the neighbours of %s's MAC address", b->name);

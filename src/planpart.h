@@ -43,9 +43,11 @@ void plan_port_ipv6(const struct plan_input *in, struct plan *p,
 struct op *plan_knob(struct plan *p, const struct bridge *b,
 		     const char *ifname, const char *knob,
 		     const char *value);
-/* Configured addresses, and those of the uplink (up may be NULL). */
+/* Configured addresses of a family, and those of the uplink (up may be
+ * NULL). */
 void plan_addresses(const struct plan_input *in, struct plan *p,
-		    const struct bridge *b, const struct klink *up);
+		    const struct bridge *b, const struct klink *up,
+		    int family, unsigned int batch);
 /* Those of ours that left the config: what must hold before, and they. */
 void plan_promote(const struct plan_input *in, struct plan *p,
 		  const struct bridge *b, const struct saved_bridge *before);

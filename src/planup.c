@@ -482,7 +482,9 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	if (up)
 		plan_save_uplink(in, b, up);
 	plan_promote(in, p, b, before);
-	plan_addresses(in, p, b, up);
+	plan_addresses(in, p, b, up, AF_INET, 0);
+	if (!up)
+		plan_addresses(in, p, b, up, AF_INET6, 0);
 	plan_old_addresses(in, p, b, before);
 	plan_firewall(in, p, b, b->name);
 	if (up && !streq(plan_master(in, up), b->name))

@@ -18,7 +18,7 @@ static const char *const kind_names[OP_KIND_COUNT] = {
 	[OP_SYSCTL] = "sysctl", [OP_FIREWALL] = "firewall",
 	[OP_ANNOUNCE] = "announce", [OP_NEIGH_ADD] = "neighbour-add",
 	[OP_DNSMASQ] = "dnsmasq", [OP_CLIENT_STOP] = "dhcp-client-stop",
-	[OP_CLIENT_START] = "dhcp-client-start",
+	[OP_CLIENT_START] = "dhcp-client-start", [OP_CARRIER] = "carrier",
 };
 
 static void dump_json(json_t *j)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,24 @@ static int do_message(struct nlx *nl, const struct op *op)
 	return rc;
 }
 
+/* A bridge without a port has no carrier, and sends nothing until some time
+ * after it got one: so it gets one before the uplink joins. */
+static int hold_carrier(struct nlx *nl, const char *bridge)
+{
+	struct op join = { .kind = OP_LINK_SET,
+			   .set = { .has = LS_MASTER | LS_UP, .up = true } };
+	int rc = carrier_make(join.object);
+
+	str_put(join.set.master, IFNAMSIZ, bridge);
+	if (rc == 0)
+		rc = do_message(nl, &join);
+	if (rc == 0 && !carrier_wait(bridge))
+		rc = -ETIMEDOUT;
+	if (rc < 0)
+		carrier_drop();
+	return rc;
+}
+
 static int do_op(const struct run_env *e, const struct op *op)
 {
 	char *text = NULL;
@@ -77,6 +96,11 @@ static int do_op(const struct run_env *e, const struct op *op)
 		set_why(text);
 		free(text);
 		return rc;
+	case OP_CARRIER:
+		if (op->hold)
+			return hold_carrier(e->nl, op->object);
+		carrier_drop();
+		return 0;
 	case OP_CLIENT_STOP:
 		return dhcpc_stop(op->object, op->pid);
 	case OP_CLIENT_START:
@@ -378,6 +402,15 @@ static bool batch_ignores(void *arg, unsigned int n, int rc)
 	return harmless(ops[n], rc);
 }
 
+/* While a port joins or leaves, the kernel drops what arrives on it: for
+ * microseconds, unless another process is let in just then. */
+static void be_quick(bool on)
+{
+	struct sched_param p = { .sched_priority = on ? 1 : 0 };
+
+	sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &p);
+}
+
 /* The operations [i, end) in one send. Marks those that were done. */
 static int do_batch(const struct run_env *e, struct plan *p, size_t i, size_t end,
 		    size_t *failed_at)
@@ -399,7 +432,9 @@ static int do_batch(const struct run_env *e, struct plan *p, size_t i, size_t en
 	/* all of them reach the kernel, whatever happens to one */
 	for (size_t k = i; k < end; k++)
 		p->v[k]->done = true;
+	be_quick(true);
 	rc = nlx_batch_send(e->nl, &b, &failed, batch_ignores, p->v + i);
+	be_quick(false);
 	set_why(e->nl->why);
 	*failed_at = i + failed;
 	return rc;

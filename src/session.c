@@ -182,6 +182,7 @@ int session_open(struct session *s, const struct cli *c,
 		.fw_text = ask_text, .user_id = ask_account,
 		.tap_held = ask_held, .dns_files = ask_dns_files,
 		.dns_runs = ask_dns_runs, .dhcp_client = ask_client,
+		.has_tun = access("/dev/net/tun", R_OK | W_OK) == 0,
 		.arg = s,
 	};
 	return rc;

@@ -50,6 +50,50 @@ int tap_create(const char *name, const struct ktun *t, unsigned long queues)
 	return rc;
 }
 
+static int carrier_fd = -1;
+
+int carrier_make(char name[IFNAMSIZ])
+{
+	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+
+	carrier_drop();
+	carrier_fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	if (carrier_fd < 0)
+		return -errno;
+	str_put(r.ifr_name, sizeof(r.ifr_name), "netbr%d");
+	if (ioctl(carrier_fd, TUNSETIFF, &r) < 0) {
+		int rc = -errno;
+
+		carrier_drop();
+		return rc;
+	}
+	str_put(name, IFNAMSIZ, r.ifr_name);
+	return 0;
+}
+
+bool carrier_wait(const char *bridge)
+{
+	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { 0 };
+
+	str_put(r.ifr_name, sizeof(r.ifr_name), bridge);
+	for (int ms = 0; ms < 2000; ms += 5) {
+		/* a bridge that is down gets its carrier when it goes up */
+		if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &r) < 0 ||
+		    !(r.ifr_flags & IFF_UP) || (r.ifr_flags & IFF_RUNNING))
+			return true;
+		usleep(5000);
+	}
+	return false;
+}
+
+void carrier_drop(void)
+{
+	if (carrier_fd >= 0)
+		close(carrier_fd);
+	carrier_fd = -1;
+}
+
 /* /proc/PID/fdinfo/FD of a tun descriptor has a line "iff:\tNAME". */
 static bool fdinfo_names(const char *path, const char *name)
 {
@@ -187,6 +231,9 @@ static void announce6(int index, const uint8_t mac[6],
 				     IPPROTO_ICMPV6);
 	struct sockaddr_in6 to = { .sin6_family = AF_INET6,
 				   .sin6_scope_id = index };
+	struct sockaddr_in6 from = { .sin6_family = AF_INET6,
+				     .sin6_scope_id = index,
+				     .sin6_addr = *a };
 	struct {
 		struct nd_neighbor_advert na;
 		uint8_t type, len, mac[6];
@@ -203,6 +250,10 @@ static void announce6(int index, const uint8_t mac[6],
 	memcpy(m.mac, mac, 6);
 	setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops,
 		   sizeof(hops));
+	/* from the address itself: it may not be ready in the same moment */
+	for (int tries = 0; tries < 20 && bind(fd, (struct sockaddr *)&from,
+					       sizeof(from)) < 0; tries++)
+		usleep(10000);
 	if (sendto(fd, &m, sizeof(m), 0, (struct sockaddr *)&to,
 		   sizeof(to)) < 0)
 		return;

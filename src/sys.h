@@ -7,6 +7,13 @@
 /* Makes a persistent tap, or sets the owner and group of one (tun(4),
  * linux/Documentation/networking/tuntap.rst). 0 or -errno. */
 int tap_create(const char *name, const struct ktun *t, unsigned long queues);
+/* Gives a bridge a carrier of its own: a tap that lives as long as we hold
+ * it, and joins it. Waits until the bridge can send. carrier_drop() ends it;
+ * so does our end. The caller sets it up and enslaves it (its name goes to
+ * name). 0 or -errno. */
+int carrier_make(char name[IFNAMSIZ]);
+bool carrier_wait(const char *bridge);
+void carrier_drop(void);
 /* Does any process hold this tap? Looks at /proc/PID/fdinfo. */
 bool tap_held(const char *name);
 
