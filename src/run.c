@@ -210,10 +210,14 @@ enum run_result run_undo(const struct run_env *e, struct plan *p)
 /* What the run tells its guard: the number of the step that is begun, or: */
 enum { GUARD_END = -1, GUARD_HOLD = -2 };
 
-static void tell(int fd, int n)
+static bool tell(int fd, int n)
 {
-	if (fd >= 0 && send(fd, &n, sizeof(n), MSG_NOSIGNAL) < 0)
-		msg_debug("guard: %s", strerror(errno));
+	ssize_t sent;
+
+	do
+		sent = send(fd, &n, sizeof(n), MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent == sizeof(n);
 }
 
 /* Reads one number; false at the end of the connection. */
@@ -361,7 +365,9 @@ static void guard_start(struct guard *g, struct plan *p,
 
 void guard_end(struct guard *g)
 {
-	tell(g->fd, GUARD_END);
+	/* left without a word it would undo everything */
+	if (g->pid > 0 && !tell(g->fd, GUARD_END))
+		kill(g->pid, SIGKILL);
 	if (g->fd >= 0)
 		close(g->fd);
 	while (g->pid > 0 && waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
@@ -373,10 +379,8 @@ int guard_hold(struct guard *g, unsigned int timeout_s)
 {
 	int rc;
 
-	if (g->fd < 0)
+	if (g->fd < 0 || !tell(g->fd, GUARD_HOLD) || !tell(g->fd, timeout_s))
 		return -ESRCH;
-	tell(g->fd, GUARD_HOLD);
-	tell(g->fd, timeout_s);
 	return hear(g->fd, &rc) ? rc : -ESRCH;
 }
 

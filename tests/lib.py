@@ -143,41 +143,37 @@ NOISE = re.compile(r"stable_secret|/neigh/|random|nf_conntrack_count|"
                    r"netfilter/nf_log|fib_sync_mem|ping_group|tcp_")
 
 
-def snapshot(ns=None):
-    """Links, addresses, routes, rules, sysctls of the namespace, as text."""
-    if not ns:
-        settle()
-    script = r"""
-    ip -j -d link | python3 -c '
-import json, sys
-for l in sorted(json.load(sys.stdin), key=lambda l: l["ifname"]):
-    for k in ("ifindex", "stats", "stats64", "operstate", "link_index"):
-        l.pop(k, None)
-    if "UP" not in l["flags"]: l.pop("qdisc", None)
-    l["flags"] = [f for f in l["flags"] if f not in ("LOWER_UP", "NO-CARRIER")]
-    d = l.get("linkinfo", {}).get("info_data", {})
-    for k in list(d):
-        if "timer" in k: d.pop(k)
-    s = l.get("linkinfo", {}).get("info_slave_data", {})
-    for k in list(s):
-        if "timer" in k or k in ("no", "port_no", "id", "designated_port", "state"): s.pop(k)
-    print("link", json.dumps(l, sort_keys=True))
-'
-    ip -j addr | python3 -c '
-import json, sys
-for l in sorted(json.load(sys.stdin), key=lambda l: l["ifname"]):
-    for a in l["addr_info"]:
-        for k in ("valid_life_time", "preferred_life_time"): a.pop(k, None)
-        print("addr", l["ifname"], json.dumps(a, sort_keys=True))
-'
-    { ip -4 route show table all; ip -6 route show table all; } |
-        sed "s/linkdown//; s/expires [0-9]*sec//; s/  */ /g; s/ $//" | sort
-    ip rule; ip -6 rule
-    nft list ruleset | sed "s/packets [0-9]* bytes [0-9]*//"
-    iptables-save 2>/dev/null | grep -v "^#" | sed "s/\[[0-9:]*\]//"
-    """
-    out = sh(script, ns=ns).out
-    sys_lines = []
+MARK = "--- %s ---"
+
+
+def _links(text):
+    for l in sorted(json.loads(text), key=lambda l: l["ifname"]):
+        for k in ("ifindex", "stats", "stats64", "operstate", "link_index"):
+            l.pop(k, None)
+        if "UP" not in l["flags"]:
+            l.pop("qdisc", None)
+        l["flags"] = [f for f in l["flags"]
+                      if f not in ("LOWER_UP", "NO-CARRIER")]
+        info = l.get("linkinfo", {})
+        d = info.get("info_data", {})
+        for k in [k for k in d if "timer" in k]:
+            d.pop(k)
+        d = info.get("info_slave_data", {})
+        for k in [k for k in d if "timer" in k or k in (
+                "no", "port_no", "id", "designated_port", "state")]:
+            d.pop(k)
+        yield "link " + json.dumps(l, sort_keys=True)
+
+
+def _addrs(text):
+    for l in sorted(json.loads(text), key=lambda l: l["ifname"]):
+        for a in l["addr_info"]:
+            for k in ("valid_life_time", "preferred_life_time"):
+                a.pop(k, None)
+            yield "addr %s %s" % (l["ifname"], json.dumps(a, sort_keys=True))
+
+
+def _sysctls():
     for root, _, files in os.walk("/proc/sys/net"):
         for f in files:
             p = os.path.join(root, f)
@@ -185,10 +181,28 @@ for l in sorted(json.load(sys.stdin), key=lambda l: l["ifname"]):
                 continue
             try:
                 with open(p) as fh:
-                    sys_lines.append(p + " = " + fh.read().strip())
+                    yield p + " = " + fh.read().strip()
             except OSError:
                 pass
-    return out + "\n".join(sorted(sys_lines)) + "\n"
+
+
+def snapshot(ns=None):
+    """Links, addresses, routes, rules, sysctls of the namespace, as text."""
+    if not ns:
+        settle()
+    out = sh(r"""
+    ip -j -d link; echo '--- addr ---'
+    ip -j addr; echo '--- rest ---'
+    { ip -4 route show table all; ip -6 route show table all; } |
+        sed "s/linkdown//; s/expires [0-9]*sec//; s/  */ /g; s/ $//" | sort
+    ip rule; ip -6 rule
+    nft list ruleset | sed "s/packets [0-9]* bytes [0-9]*//"
+    iptables-save 2>/dev/null | grep -v "^#" | sed "s/\[[0-9:]*\]//"
+    """, ns=ns).out
+    links, rest = out.split(MARK % "addr")
+    addrs, rest = rest.split(MARK % "rest")
+    return "\n".join(list(_links(links)) + list(_addrs(addrs)) + [rest] +
+                     sorted(_sysctls())) + "\n"
 
 
 def same(before, after):

@@ -1,12 +1,20 @@
 """Random configurations, and a system call that fails or a SIGKILL at every
-point of `up`: the old state is in force, or the next up or down makes it so."""
+point of `up`: the old state is in force, or the next up or down makes it so.
+Also: things that come, go or hang in the middle."""
 import os
 import random
 
 from lib import *
 
-RUNS = int(os.environ.get("NETBR_RUNS",
-                          "15" if "NETBR_NESTED" in os.environ else "60"))
+NESTED = "NETBR_NESTED" in os.environ
+RUNS = int(os.environ.get("NETBR_RUNS", "16" if NESTED else "500"))
+PARTS = 2       # of the long ones; they run side by side
+
+
+def quick():
+    """No address has to wait for duplicates: hundreds of runs would."""
+    sh("sysctl -qw net.ipv6.conf.all.accept_dad=0 "
+       "net.ipv6.conf.default.accept_dad=0")
 
 
 def random_config(r):
@@ -75,10 +83,10 @@ def random_config(r):
     return "firewall = %s\n%s\n" % (fw, "\n".join(out))
 
 
-def test_random_configs():
+def random_configs(part):
     """up, up again (nothing), print parses to the same plan, down: as before."""
     seed = int(os.environ.get("NETBR_SEED", "1"))
-    print("note: seed %d, %d configurations" % (seed, RUNS))
+    quick()
     Lan()
     Lan(addrs=("10.98.0.1/24",), dev="eth1")
     sh("""ip addr add 10.99.0.2/24 dev eth0; ip addr add fd99::2/64 dev eth0
@@ -87,8 +95,12 @@ def test_random_configs():
           iptables-save >/dev/null""")
     before = snapshot()
     r = random.Random(seed)
+    n = 0
     for i in range(RUNS):
         text = random_config(r)
+        if i % PARTS != part:
+            continue
+        n += 1
         try:
             conf(text)
             up()
@@ -103,6 +115,7 @@ def test_random_configs():
         except AssertionError as e:
             raise AssertionError("run %d of seed %d:\n%s\n%s" % (
                 i, seed, text, e))
+    print("note: %d of %d configurations, seed %d" % (n, RUNS, seed))
 
 
 CONFIG = """
@@ -110,19 +123,30 @@ bridge br0 {
     uplink = eth0
     address = 10.99.0.2/24
     gateway = 10.99.0.1
+    stp = on
 }
 bridge br1 {
     mode = routed
     address = { 192.168.50.1/24, "fd00:50::1/64" }
-    dhcp { }
+    dhcp { range = { 192.168.50.100, 192.168.50.199 } }
 }
 """ + "".join("guest g%d { bridge = br%d tap = t%d mac = 52:54:00:00:00:0%d }\n"
               % (i, i % 2, i, i) for i in range(6))
 
-# all that can change something, and all that asks
-CALLS = ["sendto", "ioctl", "write", "openat", "rename", "unlink", "recvfrom",
-         "clone", "pipe2", "mkdir", "ftruncate", "pwrite64", "flock", "socket",
-         "wait4", "close", "fork", "vfork", "bind"]
+# All that can change something. What only asks is in the list of those that
+# fail, but need not be among the kills: nothing happens between two changes.
+CHANGING = ["sendto", "ioctl", "write", "openat", "rename", "unlink", "mkdir",
+            "clone", "ftruncate", "pwrite64", "kill", "socketpair"]
+ASKING = ["recvfrom", "pipe2", "flock", "socket", "wait4", "bind", "poll",
+          "getdents64"]
+ERRNO = {"openat": "ENOSPC", "write": "ENOSPC", "rename": "EROFS",
+         "mkdir": "EROFS", "unlink": "EROFS", "ftruncate": "ENOSPC",
+         "clone": "EAGAIN", "ioctl": "ENOMEM", "kill": "EPERM",
+         "pwrite64": "ENOSPC", "getdents64": "ENOMEM"}
+
+# what a call must look like to change anything
+CHANGES = {"openat": r"O_WRONLY|O_RDWR|O_CREAT", "ioctl": r"TUNSET",
+           "write": r"write\(", "sendto": r"sendto\("}
 
 
 def machine():
@@ -133,89 +157,398 @@ def machine():
           ip route add 10.5.0.0/16 via 10.99.0.1 metric 50
           nft add table inet theirs""")
     conf(CONFIG)
+    gen("-q", "write")
     return lan
 
 
 TRACED = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
 
 
-def count(argv):
-    run("strace", "-qq", "-o", "/run/trace", *argv, env=TRACED)
-    n = {}
+def points(calls, changing):
+    """(call, k) of every such system call of one `up`."""
+    run("strace", "-qq", "-o", "/run/trace", APPLY, "-q", "up", env=TRACED)
+    seen, out = {}, []
     for line in open("/run/trace"):
         m = re.match(r"(\w+)\(", line)
-        if m and m.group(1) in CALLS:
-            n[m.group(1)] = n.get(m.group(1), 0) + 1
-    return n
-
-
-def sweep(inject):
-    """(call, k, result) of `up` with a fault at the k-th of each call."""
-    argv = [APPLY, "-q", "up"]
-    calls = count(argv)
+        if not m or m.group(1) not in calls:
+            continue
+        call = m.group(1)
+        seen[call] = seen.get(call, 0) + 1
+        if not changing or re.search(CHANGES.get(call, ""), line):
+            out.append((call, seen[call]))
     down()
-    points = [(c, k) for c, n in sorted(calls.items())
-              for k in range(1, n + 1)]
-    # all of them take many minutes: NETBR_SWEEP=1; NETBR_FIRST=N: others
-    step = int(os.environ.get("NETBR_SWEEP", "20"))
-    if os.environ.get("NETBR_NESTED"):
-        step = 40
-    first = int(os.environ.get("NETBR_FIRST", "0")) % step
-    print("note: points %d, %d, ... of %d" % (first, first + step,
-                                              len(points)))
-    for call, k in points[first::step]:
-        p = run("strace", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
-                "-e", "inject=%s:%s:when=%d" % (call, inject, k), *argv,
-                check=False, env=TRACED)
+    return out
+
+
+def sweep(part, calls, changing, inject, wrap=()):
+    """(call, k, result) of `up` with a fault at the k-th of each call."""
+    every = points(calls, changing)
+    mine = every[part::PARTS]
+    if NESTED:
+        mine = mine[::20]
+    t = time.time()
+    for call, k in mine:
+        fault = inject(call)
+        p = run(*wrap, "strace", "-qq", "-o", "/dev/null", "-e",
+                "trace=" + call, "-e", "inject=%s:%s:when=%d" % (
+                    call, fault, k), APPLY, "-q", "up", check=False,
+                env=TRACED)
         yield call, k, p
+    print("note: %d of %d points in %d s" % (len(mine), len(every),
+                                             time.time() - t))
 
 
-def test_failing_call_at_every_point():
-    """ENOBUFS at every system call of up that can fail: rc 0 and the new
-    state, or the old state and rc 1."""
+def failing_calls(part):
+    """Every system call of up that can fail, fails: rc 0 and the new state,
+    or the old state and rc 1; dnsmasq and files included."""
+    quick()
     machine()
     before = snapshot()
     points = new = 0
-    for call, k, p in sweep("error=ENOBUFS"):
+    for call, k, p in sweep(part, CHANGING + ASKING, False,
+                            lambda c: "error=" + ERRNO.get(c, "ENOBUFS")):
         what = "%s %d: rc %d\n%s" % (call, k, p.rc, p.err)
         points += 1
-        if p.rc == 0:
-            eq(apply("plan", check=False).out, "", what)
-            new += 1
-            down()
-            try:
-                same(before, snapshot())
-            except AssertionError as e:
-                raise AssertionError(what + str(e))
-            continue
         try:
-            assert p.rc in (1, 78, 127), p.rc
+            if p.rc == 0:
+                eq(apply("plan", check=False).out, "", what)
+                new += 1
+                down()
+            else:
+                assert p.rc in (1, 75, 78, 127), p.rc
+                assert p.err.strip(), "failed without a word"
             same(before, snapshot())
+            eq(run("pgrep", "-x", "dnsmasq", check=False).rc, 1, "dnsmasq")
         except AssertionError as e:
             raise AssertionError(what + str(e))
     print("note: %d failing calls, %d of them without effect" % (points, new))
 
 
-def test_sigkill_at_every_point():
-    """SIGKILL at every system call of up: the guard undoes, or the next up
-    completes; down then leaves everything as it was."""
+def killed(part, wrap):
+    quick()
     machine()
     before = snapshot()
-    points = 0
-    for call, k, p in sweep("signal=KILL"):
+    n = 0
+    for call, k, p in sweep(part, CHANGING, True, lambda c: "signal=KILL",
+                            wrap):
         what = "%s %d: rc %d\n%s" % (call, k, p.rc, p.err)
         try:
-            if points % 2:
+            if n % 2:
                 up()
                 eq(apply("plan", check=False).out, "")
             down()
             same(before, snapshot())
+            eq(run("pgrep", "-x", "dnsmasq", check=False).rc, 1, "dnsmasq")
+            eq(os.path.exists("/run/netbr/state.json"), False, "record")
         except AssertionError as e:
             raise AssertionError(what + str(e))
-        points += 1
-    print("note: killed at %d points" % points)
+        n += 1
 
 
-for t in (test_random_configs, test_failing_call_at_every_point,
-          test_sigkill_at_every_point):
-    t.timeout = 600
+def sigkill(part):
+    """SIGKILL at every changing system call of up: the guard undoes, or the
+    next up completes; down then leaves everything as it was."""
+    killed(part, ())
+
+
+def sigkill_of_all(part):
+    """The same, and the guard, dnsmasq and every helper die in the same
+    moment (they are in a PID namespace that ends)."""
+    killed(part, ("unshare", "--pid", "--fork", "--kill-child",
+                  "--mount-proc"))
+
+
+def make(what, name, part):
+    def test():
+        what(part)
+    test.__doc__ = what.__doc__
+    test.timeout = 800
+    globals()["test_%s_part_%d" % (name, part + 1)] = test
+
+
+for n in range(PARTS):
+    make(random_configs, "random_configs", n)
+    make(failing_calls, "failing_call_at_every_point", n)
+    make(sigkill, "sigkill_at_every_point", n)
+    make(sigkill_of_all, "sigkill_of_all_at_every_point", n)
+
+
+# ---- things that come, go or hang in the middle ----------------------------
+
+def fake(program, text):
+    """Another program in place of a helper, in this test's machine only."""
+    path = run("sh", "-c", "command -v " + program).out.strip()
+    with open("/run/fake-" + program, "w") as f:
+        f.write("#!/bin/sh\n" + text)
+    os.chmod("/run/fake-" + program, 0o755)
+    run("mount", "--bind", "/run/fake-" + program, os.path.realpath(path))
+
+
+def fails_whole(why, **kw):
+    before = snapshot()
+    p = up(check=False, **kw)
+    eq(p.rc, 1, p.err)
+    contains(p.err, why)
+    contains(p.err, "everything was undone: the old state is in force")
+    same(before, snapshot())
+    eq(run("pgrep", "-x", "dnsmasq", check=False).rc, 1, "dnsmasq")
+
+
+def test_nft_fails():
+    machine()
+    fake("nft", "echo 'Error: the sky is falling' >&2; exit 1\n")
+    before = snapshot_without_nft()
+    p = up(check=False)
+    eq(p.rc, 1)
+    contains(p.err, "load br0's nftables rules")
+    contains(p.err, "the sky is falling")
+    contains(p.err, "everything was undone")
+    same(before, snapshot_without_nft())
+
+
+def snapshot_without_nft():
+    return "\n".join(l for l in snapshot().splitlines()
+                     if "sky" not in l)
+
+
+def test_nft_hangs():
+    """It is given up, and everything goes back."""
+    machine()
+    fake("nft", "exec sleep 300\n")
+    before = sh("ip -d link; ip addr; ip route").out
+    t = time.time()
+    p = up(check=False)
+    assert time.time() - t < 100
+    eq(p.rc, 1)
+    contains(p.err, "nft did not end within")
+    contains(p.err, "everything was undone")
+    clean = lambda s: re.sub(r"(valid|preferred)_lft \d+sec|state \w+", "", s)
+    eq(clean(sh("ip -d link; ip addr; ip route").out), clean(before))
+
+
+test_nft_hangs.timeout = 200
+
+
+def test_nft_is_missing():
+    """firewall = nftables without nft: refused by name, whole. auto: goes on
+    without rules, and says what that means."""
+    machine()
+    path = os.path.realpath(run("sh", "-c", "command -v nft").out.strip())
+    sh("ip netns exec %s true" % namespace())
+    os.makedirs("/run/empty", exist_ok=True)
+    before = sh("ip -d link; ip addr").out
+    run("mount", "--bind", "/run/empty", os.path.dirname(path) + "/nft") \
+        if os.path.isdir(path) else run("mount", "--bind", "/dev/null", path)
+    conf("firewall = nftables\n" + CONFIG)
+    p = up(check=False)
+    eq(p.rc, 1)
+    contains(p.err, "nft is not installed")
+    contains(p.err, "everything was undone")
+    run("umount", path)
+
+
+def test_enobufs_on_the_socket():
+    """Out of memory on the socket: a dump is asked for again, and what is
+    lost for good fails whole."""
+    machine()
+    before = snapshot()
+    for when in ("1", "3", "9"):
+        p = run("strace", "-qq", "-o", "/dev/null", "-e", "trace=recvfrom",
+                "-e", "inject=recvfrom:error=ENOBUFS:when=" + when, APPLY,
+                "-q", "up", check=False, env=TRACED)
+        eq((p.rc, p.err), (0, ""), "recvfrom " + when)
+        eq(apply("plan", check=False).rc, 0)
+        down()
+        same(before, snapshot())
+    p = run("strace", "-qq", "-o", "/dev/null", "-e", "trace=recvfrom", "-e",
+            "inject=recvfrom:error=ENOBUFS", APPLY, "-q", "up", check=False,
+            env=TRACED)
+    eq(p.rc, 1)
+    contains(p.err, "No buffer space available")
+    same(before, snapshot())
+
+
+def test_interrupted_dump():
+    """Links that come and go all the time interrupt the kernel's dumps: they
+    are asked for again, and no run takes half an answer for a whole one."""
+    machine()
+    up()
+    churn = subprocess.Popen(
+        ["sh", "-c", "while :; do ip link add c0 type veth peer name c1; "
+         "ip link set c0 up; ip addr add 10.3.0.1/24 dev c0; "
+         "ip link del c0; done"])
+    try:
+        for _ in range(40):
+            p = apply("plan", check=False)
+            eq((p.rc, p.out), (0, ""), p.err)
+    finally:
+        churn.kill()
+        churn.wait()
+    sh("ip link del c0 2>/dev/null || true")
+    in_sync()
+
+
+def pause_at(call, k):
+    """up, stopped for a while at a system call."""
+    return subprocess.Popen(
+        ["strace", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
+         "inject=%s:delay_enter=700000:when=%d" % (call, k), APPLY, "-q",
+         "up"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=TRACED)
+
+
+def test_links_vanish_in_the_middle():
+    """A tap, the bridge or the uplink goes away while up is at work, at each
+    of several points: it says so and undoes, or it heals in another round;
+    the next up converges."""
+    machine()
+    before = snapshot()
+    n = 0
+    for victim in ("t0", "br0", "eth0"):
+        for k in (8, 24, 40, 60, 80, 100, 120):
+            p = pause_at("sendto", k)
+            time.sleep(0.45)
+            if victim == "eth0":
+                # it comes back, as with a driver that resets
+                sh("ip link set eth0 down; ip link set eth0 nomaster; "
+                   "ip link set eth0 up", check=False)
+            else:
+                ip("link", "del", victim, check=False)
+            err = p.communicate(timeout=60)[1].decode()
+            assert p.returncode in (0, 1, 4), (victim, k, p.returncode, err)
+            assert p.returncode == 0 or err.strip(), (victim, k)
+            n += 1
+            up()
+            eq(apply("plan", check=False).out, "", (victim, k, err))
+            down()
+            eq(ip("link", "show", "br0", check=False).rc, 1, (victim, k))
+    print("note: %d times" % n)
+
+
+def test_links_appear_in_the_middle():
+    """A foreign port that joins meanwhile is kept; a tap of our name that
+    somebody makes first is used, or named as the reason."""
+    machine()
+    for k in (8, 24, 60, 100):
+        p = pause_at("sendto", k)
+        time.sleep(0.45)
+        sh("ip link add vx type veth peer name vy; "
+           "ip link set vx master br0 || true", check=False)
+        err = p.communicate(timeout=60)[1].decode()
+        assert p.returncode in (0, 1), (k, p.returncode, err)
+        contains(ip("link").out, "vx@vy")
+        up()
+        eq(apply("plan", check=False).out, "", k)
+        ip("link", "del", "vx")
+        down()
+
+
+def test_journal_never_blocks():
+    """Torn, empty, another version, another boot, a directory, unreadable,
+    huge: none of them keeps up or down from their work."""
+    lan = Lan()
+    ip("addr", "add", "10.99.0.2/24", "dev", "eth0")
+    conf("bridge br0 { uplink = eth0 address = 10.99.0.2/24 }\n"
+         "guest a { tap = tap0 mac = 52:54:00:00:00:01 }\n")
+    path = "/run/netbr/state.json"
+
+    def boot():
+        j = json.load(open(path))
+        j["boot"] = "00000000-0000-0000-0000-000000000000"
+        json.dump(j, open(path, "w"))
+
+    def directory():
+        os.unlink(path)
+        os.makedirs(path + "/x")
+
+    def stale():
+        """Of links that no longer exist."""
+        t = open(path).read().replace("eth0", "eth9").replace("br0", "br7")
+        open(path, "w").write(t)
+
+    kinds = {
+        "torn": lambda: os.truncate(path, 100),
+        "empty": lambda: os.truncate(path, 0),
+        "another version": lambda: open(path, "w").write('{"version": 9}'),
+        "no object": lambda: open(path, "w").write("[1, 2]"),
+        "wrong types": lambda: open(path, "w").write(
+            '{"version": 1, "bridges": [7, {"name": "br0", "ports": 3, '
+            '"addresses": ["zz", "00"]}], "sysctls": {"a": 1}}'),
+        "binary": lambda: open(path, "wb").write(os.urandom(4096)),
+        "another boot": boot,
+        "stale": stale,
+        "a directory": directory,
+        "a dangling link": lambda: (os.unlink(path),
+                                    os.symlink("/nowhere", path)),
+        "gone": lambda: os.unlink(path),
+    }
+    for verb in ("up", "down"):
+        for name, spoil in kinds.items():
+            up()
+            spoil()
+            p = apply("-q", verb, check=False)
+            if name == "a directory":
+                # it can't be replaced: said, and nothing is changed
+                eq(p.rc, 0 if verb == "up" else 1, name + p.err)
+                shutil.rmtree(path)
+                p = apply("-q", verb)
+            eq(p.rc, 0, (verb, name, p.err))
+            if name == "another boot":
+                contains(p.err, "from before a reboot")
+            up()
+            eq(apply("plan", check=False).out, "", (verb, name))
+            down()
+            eq(ip("link", "show", "br0", check=False).rc, 1, name)
+            contains(ip("addr", "show", "eth0").out, "10.99.0.2/24")
+            must_ping("10.99.0.2", ns=lan.ns)
+            if os.path.lexists(path):
+                os.unlink(path)
+    print("note: %d journals" % len(kinds))
+
+
+def test_two_runs_at_once():
+    """The second waits, or says who holds the lock once --wait runs out."""
+    machine()
+    for _ in range(8):
+        both = [subprocess.Popen([APPLY, "-q", "up"], stderr=subprocess.PIPE)
+                for _ in range(3)]
+        for p in both:
+            err = p.communicate()[1].decode()
+            eq(p.returncode, 0, err)
+        eq(apply("plan", check=False).out, "")
+        both = [subprocess.Popen([APPLY, "-q", v]) for v in ("down", "up")]
+        assert [p.wait() for p in both] == [0, 0]
+        up()
+    down()
+    p = pause_at("sendto", 40)
+    time.sleep(0.3)
+    q = apply("--wait", "0", "up", check=False)
+    eq(q.rc, 75)
+    pid = re.search(r"\(pid (\d+)\)", q.err).group(1)
+    contains(open("/proc/%s/cmdline" % pid).read(), "netbr-apply")
+    eq(apply("--wait", "20", "up").rc, 0)
+    eq(p.wait(), 0)
+
+
+def test_what_the_kernel_clamps_is_an_error():
+    """A value that the kernel takes and changes: named, wanted and actual,
+    and undone."""
+    Lan()
+    ip("addr", "add", "10.99.0.2/24", "dev", "eth0")
+    conf("bridge br0 { uplink = eth0 address = 10.99.0.2/24 }\n")
+    up()
+    before = snapshot()
+    # an IPv6 sysctl write that is acknowledged and lost
+    conf("bridge br0 { uplink = eth0 address = 10.99.0.2/24 mtu = 1400 }\n")
+    p = run("strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace=sendto",
+            "-e", "inject=sendto:retval=60:when=5+", APPLY, "-q", "up",
+            check=False, env=TRACED, timeout=5) if False else None
+    churn = subprocess.Popen(["sh", "-c", "while :; do ip link set br0 mtu "
+                              "1300 2>/dev/null; done"])
+    time.sleep(0.2)
+    p = up(check=False)
+    churn.kill()
+    churn.wait()
+    eq(p.rc, 1, p.err)
+    contains(p.err, "br0 mtu: wanted 1400, but the kernel has 1300")
+    ip("link", "set", "br0", "mtu", "1500")
+    same(before, snapshot())
