@@ -14,7 +14,7 @@
 #include "nl.h"
 #include "spawn.h"
 
-#define HELPER_TIMEOUT 30
+#define HELPER_TIMEOUT 20
 
 const char *fw_backend(const struct model *m)
 {

@@ -184,7 +184,7 @@ static int dump_once(struct nlx *nl, struct nl_msg *msg, char *p,
 {
 	struct nlmsghdr *req = nlmsg_hdr(msg);
 	bool intr = false;
-	int rc;
+	int rc, overruns = 0;
 
 	req->nlmsg_flags |= NLM_F_DUMP;
 	finish(nl, msg);
@@ -196,6 +196,12 @@ static int dump_once(struct nlx *nl, struct nl_msg *msg, char *p,
 		struct nlmsghdr *h = (struct nlmsghdr *)p;
 		int left = len;
 
+		/* something was dropped for want of memory: the rest is
+		 * taken off, and everything asked for again */
+		if (len == -ENOBUFS && overruns++ < 16) {
+			intr = true;
+			continue;
+		}
 		if (len < 0)
 			return len;
 		for (; nlmsg_ok(h, left); h = nlmsg_next(h, &left)) {

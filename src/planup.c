@@ -508,9 +508,17 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_remove_taps(in, p, b->name, true);
 }
 
-/* Bridges of ours that the config no longer has. */
+/* Bridges of ours that the config no longer has; and what somebody has
+ * deleted by hand, whose uplink and sysctls are still to be given back. */
 void plan_gone(const struct plan_input *in, struct plan *p)
 {
+	for (size_t i = in->st->n_bridges; i-- > 0;) {
+		char name[IFNAMSIZ];
+
+		str_put(name, sizeof(name), in->st->bridges[i].name);
+		if (!plan_link(in, name) && !model_bridge(in->m, name))
+			plan_remove_bridge(in, p, name, true);
+	}
 	for (size_t i = 0; i < in->k->n_links; i++) {
 		const struct klink *l = &in->k->links[i];
 

@@ -269,9 +269,18 @@ static void guard_detach(const struct run_env *e)
 		msg_debug("lock: %s", strerror(errno));
 }
 
+/* Over a socket of the guard's own: the run's is shared with it. */
+static enum run_result undo_with(const struct run_env *e, struct nlx *nl,
+				 struct plan *p)
+{
+	struct run_env mine = { nl, e->root, e->old };
+
+	return run_undo(&mine, p);
+}
+
 /* Holds what was done until it is confirmed, or goes back. Ends. */
 static void __attribute__((noreturn)) guard_hold_main(struct plan *p,
-						      struct run_env *e,
+						      const struct run_env *e,
 						      int fd, int listener,
 						      unsigned int timeout_s)
 {
@@ -290,10 +299,9 @@ static void __attribute__((noreturn)) guard_hold_main(struct plan *p,
 			 "not confirmed in time" : "revoked");
 		if (nlx_open(&nl, NETLINK_ROUTE) < 0)
 			_exit(RC_BROKEN);
-		e->nl = &nl;
 		/* files first: dnsmasq reads them again in an undo step */
 		r = oldfiles_restore(e->root) ? RUN_BROKEN : RUN_UNDONE;
-		if (run_undo(e, p) == RUN_BROKEN)
+		if (undo_with(e, &nl, p) == RUN_BROKEN)
 			r = RUN_BROKEN;
 		msg_info("the old state is in force%s",
 			 r == RUN_BROKEN ? " but for what is named above" :
@@ -309,7 +317,8 @@ static void __attribute__((noreturn)) guard_hold_main(struct plan *p,
 /* In the guard: an int arrives before each step that is begun. The end of
  * the connection without GUARD_END means that the run has died. */
 static void __attribute__((noreturn)) guard_main(struct plan *p,
-						 struct run_env *e, int fd)
+						 const struct run_env *e,
+						 int fd)
 {
 	int begun = -1, n, listener;
 	struct nlx nl;
@@ -335,8 +344,7 @@ static void __attribute__((noreturn)) guard_main(struct plan *p,
 		p->v[i]->done = true;
 	if ((begun >= 0 || p->before) && nlx_open(&nl, NETLINK_ROUTE) == 0) {
 		msg_error("the run died: undoing what it had done");
-		e->nl = &nl;
-		run_undo(e, p);
+		undo_with(e, &nl, p);
 	}
 	_exit(0);
 }
@@ -344,7 +352,6 @@ static void __attribute__((noreturn)) guard_main(struct plan *p,
 static void guard_start(struct guard *g, struct plan *p,
 			const struct run_env *e)
 {
-	struct run_env mine = *e;
 	int fd[2];
 
 	*g = (struct guard){ .pid = -1, .fd = -1 };
@@ -353,7 +360,7 @@ static void guard_start(struct guard *g, struct plan *p,
 	g->pid = fork();
 	if (g->pid == 0) {
 		close(fd[1]);
-		guard_main(p, &mine, fd[0]);
+		guard_main(p, e, fd[0]);
 	}
 	close(fd[0]);
 	g->fd = fd[1];

@@ -79,7 +79,7 @@ static void add_gone(struct session *s, const char *name)
 		if (streq(s->gone[i], name))
 			return;
 	ARRAY_GROW(s->gone, s->n_gone);
-	s->gone[s->n_gone++] = name;
+	s->gone[s->n_gone++] = xstrdup(name);
 }
 
 static void add_bridge(struct session *s, const struct bridge *b)
@@ -114,6 +114,9 @@ static int choose(struct session *s, bool down)
 			return RC_USAGE;
 		}
 	}
+	for (size_t i = 0; down && session_all(s) && i < s->st.n_bridges; i++)
+		if (!model_bridge(s->m, s->st.bridges[i].name))
+			add_gone(s, s->st.bridges[i].name);
 	for (size_t i = 0; down && session_all(s) && i < s->k.n_links; i++) {
 		const struct klink *l = &s->k.links[i];
 
@@ -176,7 +179,7 @@ int session_open(struct session *s, const struct cli *c,
 	s->in = (struct plan_input){
 		.m = m, .f = &s->f, .k = &s->k, .st = &s->st,
 		.force = c->force, .bridges = s->bridges,
-		.n_bridges = s->n_bridges, .gone = s->gone,
+		.n_bridges = s->n_bridges, .gone = (const char *const *)s->gone,
 		.n_gone = s->n_gone, .fw_backend = choose_backend(m),
 		.sysctl = ask_sysctl, .fw_digest = ask_digest,
 		.fw_text = ask_text, .user_id = ask_account,
@@ -191,6 +194,8 @@ int session_open(struct session *s, const struct cli *c,
 void session_close(struct session *s)
 {
 	free(s->bridges);
+	for (size_t i = 0; i < s->n_gone; i++)
+		free(s->gone[i]);
 	free(s->gone);
 	kstate_free(&s->k);
 	state_free(&s->st);

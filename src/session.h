@@ -16,7 +16,7 @@ struct session {
 	struct plan_input in;
 	const struct bridge **bridges;	/* those named, or all */
 	size_t n_bridges;
-	const char **gone;	/* names of bridges that left the config */
+	char **gone;	/* names of bridges that left the config */
 	size_t n_gone;
 };
 

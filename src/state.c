@@ -457,13 +457,15 @@ int state_save(const struct state *s, const char *root)
 {
 	_cleanup_free_ char *path = path_join(root, STATE_FILE);
 	_cleanup_free_ char *tmp = xasprintf("%s.new", path);
+	_cleanup_free_ char *aside = xasprintf("%s.old", path);
 	_cleanup_free_ char *text = NULL;
 	_cleanup_fd_ int fd = -1;
 	json_t *j;
 	size_t len;
 
 	if (!s->n_bridges && !s->n_sysctls)
-		return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+		return unlink(path) < 0 && errno != ENOENT &&
+		       errno != EISDIR ? -errno : 0;
 	j = state_to_json(s);
 	text = json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS);
 	json_decref(j);
@@ -476,5 +478,11 @@ int state_save(const struct state *s, const char *root)
 		return -errno;
 	if (write(fd, text, len) != (ssize_t)len)
 		return errno ? -errno : -ENOSPC;
-	return rename(tmp, path) < 0 ? -errno : 0;
+	if (rename(tmp, path) == 0)
+		return 0;
+	/* what is no file can't be our record: it is put aside */
+	if (errno == EISDIR && rename(path, aside) == 0 &&
+	    rename(tmp, path) == 0)
+		return 0;
+	return -errno;
 }

@@ -154,6 +154,7 @@ char *sysctl_read(const char *path)
 		buf_free(&b);
 		return NULL;
 	}
+	buf_puts(&b, "");
 	b.s[strcspn(b.s, "\n")] = '\0';
 	return b.s;
 }

@@ -111,8 +111,9 @@ static void say_left(const struct plan *p)
 		const struct op *op = p->v[i];
 
 		if (op->attr)
-			msg_error("%s %s: wanted %s, but the kernel has %s",
-				  op->object, op->attr, op->want, op->have);
+			msg_error("%s%s%s: wanted %s, but the kernel has %s",
+				  op->object, *op->object ? " " : "", op->attr,
+				  op->want, op->have);
 		else
 			msg_error("still to be done: %s", op->sentence);
 	}

@@ -85,6 +85,34 @@ def test_manual_names_every_key():
             contains(page, "Fl -" + opt)
 
 
+def keys_of(j):
+    if isinstance(j, dict):
+        for k, v in j.items():
+            yield k
+            yield from keys_of(v)
+    elif isinstance(j, list):
+        for v in j:
+            yield from keys_of(v)
+
+
+def test_manual_names_every_json_field():
+    """And every operation that there is."""
+    page = open(os.path.join(TOP, "docs/netbr-apply.8")).read()
+    Lan()
+    conf(open(os.path.join(TOP, "docs/examples/two-bridges.conf")).read())
+    p = apply("--json", "plan", check=False)
+    up()
+    ip("link", "set", "br0", "down")
+    q = apply("--json", "status", check=False)
+    keys = set(keys_of(json.loads(p.out))) | set(keys_of(json.loads(q.out)))
+    assert len(keys) > 25, keys
+    for k in keys:
+        assert re.search(r"\b%s\b" % k, page), k
+    source = open(os.path.join(TOP, "src/report.c")).read()
+    for name in re.findall(r'\[OP_\w+\] = "([a-z-]+)"', source):
+        assert re.search(r"\b%s\b" % name, page), name
+
+
 def test_man_examples_run():
     """The EXAMPLES of the two programs, on the laptop's configuration."""
     conf(open(os.path.join(TOP, "docs/examples/laptop.conf")).read())
