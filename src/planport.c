@@ -52,6 +52,7 @@ static void plan_tap_create(const struct plan_input *in, struct plan *p,
 	struct op *undo = op_new(OP_LINK_DELETE, port->name);
 
 	op_drift(op, "exists", "tap", "absent");
+	saved_add_note(state_add_bridge(in->st, b->name), 'n', port->name);
 	op->queues = port->queues;
 	op->tun.vnet_hdr = port->vnet_hdr;
 	if (port->owner)
@@ -214,9 +215,13 @@ static void plan_old_port(const struct plan_input *in, struct plan *p,
 		snprintf(have, sizeof(have), "%u", l->mtu);
 		plan_port_attr(p, b, l, w, LS_MTU, "mtu", want, have, master);
 	}
-	if ((w->has & LS_ALIAS) && !streq(w->alias, l->alias))
+	if ((w->has & LS_ALIAS) && !streq(w->alias, l->alias)) {
+		/* until it is marked, the record says whose it is */
+		saved_add_note(state_add_bridge(in->st, b->name), 'n',
+			       l->name);
 		plan_port_attr(p, b, l, w, LS_ALIAS, "alias", w->alias,
 			       l->alias, master);
+	}
 	if (!streq(master, b->name))
 		plan_port_attr(p, b, l, w, LS_MASTER, "master", b->name,
 			       *master ? master : "none", master);

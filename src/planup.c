@@ -241,6 +241,7 @@ static void plan_bridge_create(const struct plan_input *in, struct plan *p,
 	op_add_name(undo, b->name);
 	undo->may_fail = true;
 	op_add_undo(op, undo);
+	saved_add_note(state_add_bridge(in->st, b->name), 'n', b->name);
 
 	/* an alias is ignored at creation, an MTU does not stick */
 	op = plan_add(p, OP_LINK_SET, CLASS_SET, b->name, b->name,
@@ -324,6 +325,7 @@ static void plan_bridge_set(const struct plan_input *in, struct plan *p,
 
 	snprintf(want, sizeof(want), "netbr %s", b->name);
 	if (!streq(l->alias, want)) {
+		saved_add_note(state_add_bridge(in->st, b->name), 'n', b->name);
 		op = plan_add(p, OP_LINK_SET, CLASS_SET, b->name, b->name,
 			      "mark %s as netbr's", b->name);
 		op->set.has = LS_ALIAS;

@@ -196,13 +196,16 @@ enum run_result run_undo(const struct run_env *e, struct plan *p)
 
 	for (; p; p = p->before)
 		failed += undo_plan(e, p);
+	/* what is left needs the record that knows of it */
+	if (failed)
+		return RUN_BROKEN;
 	rc = state_save(e->old, e->root);
 	if (rc < 0) {
 		msg_error("the record of how things were can't be written: "
 			  "%s", strerror(-rc));
-		failed++;
+		return RUN_BROKEN;
 	}
-	return failed ? RUN_BROKEN : RUN_UNDONE;
+	return RUN_UNDONE;
 }
 
 /* ---- the guard -------------------------------------------------------- */

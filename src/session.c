@@ -127,6 +127,28 @@ static int choose(struct session *s, bool down)
 	return RC_OK;
 }
 
+/* A link gets its mark in the message after the one that makes it. If a run
+ * died in between, the record knows that it is ours. */
+static void mark_ours(struct session *s)
+{
+	for (size_t i = 0; i < s->k.n_links; i++) {
+		struct klink *l = &s->k.links[i];
+
+		if (*l->alias || l->master ||
+		    (!streq(l->kind, "tun") && !streq(l->kind, "bridge")))
+			continue;
+		for (size_t b = 0; b < s->st.n_bridges; b++) {
+			struct saved_bridge *sb = &s->st.bridges[b];
+
+			if (!saved_has_note(sb, 'n', l->name))
+				continue;
+			free(l->alias);
+			l->alias = xasprintf("netbr %s unmarked", sb->name);
+			break;
+		}
+	}
+}
+
 int session_dump(struct session *s)
 {
 	int rc;
@@ -138,6 +160,7 @@ int session_dump(struct session *s)
 			  strerror(-rc));
 		return RC_FAILED;
 	}
+	mark_ours(s);
 	return RC_OK;
 }
 

@@ -27,8 +27,10 @@ struct saved_bridge {
 	size_t n_addrs, n_routes;
 	struct saved_port *ports;
 	size_t n_ports;
-	char **added;		/* addresses (CIDR) and routes that we put */
-	size_t n_added;		/* on the bridge: "a CIDR", "r TEXT" */
+	char **added;		/* addresses (CIDR) and routes that we put
+				 * on the bridge: "a CIDR", "r TEXT"; links
+				 * about to be made: "n NAME" */
+	size_t n_added;
 	char *fw_backend, *fw_text, *fw_digest;	/* NULL: none loaded */
 	uint64_t dns_conf, dns_hosts;	/* what our dnsmasq has read; 0: it
 					 * was not started */

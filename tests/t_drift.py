@@ -222,10 +222,13 @@ def tamper(name, how, want):
     # as many messages as the plan has operations of that kind
     messages = [o for o in plan if o["operation"] in (
         "bridge-create", "link-set", "link-delete", "address-add",
-        "address-remove", "route-add", "route-remove", "neighbour-add")]
+        "address-remove", "route-add", "route-remove", "neighbour-add") or
+        (o["operation"] == "carrier" and "give" in o["sentence"])]
     eq(sent, len(messages), name + "\n" + p.err)
     may = {o["object"] for o in plan} | {o.get("bridge") for o in plan}
     may |= {"br1"} if "another bridge" in name else set()
+    if any(o["operation"] == "carrier" for o in plan):
+        may.add("netbr0")       # while the uplink joins
     # forwarding is a setting of every link, and their v6 routes follow
     if "forwarding" not in name and not devices <= may:
         raise AssertionError("%s: up touched %r, not only %r:\n%s" % (

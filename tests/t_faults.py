@@ -329,6 +329,34 @@ def test_nft_is_missing():
     same(before, snapshot())
 
 
+def test_undoing_fails_too():
+    """From some point on the kernel refuses everything: rc 4, each thing that
+    is left is named with the kernel's reason; down puts it right later."""
+    quick()
+    machine()
+    before = snapshot()
+    total = sum(1 for c, _ in points(["sendto"], True))
+    n = 0
+    for k in range(40, total, 12):
+        p = run("strace", "-qq", "-o", "/dev/null", "-e", "trace=sendto",
+                "-e", "inject=sendto:error=EPERM:when=%d+" % k, APPLY, "-q",
+                "up", check=False, env=TRACED)
+        if p.rc == 4:
+            n += 1
+            contains(p.err, "could not undo: ")
+            contains(p.err, "Operation not permitted")
+            contains(p.err, "what is left is named above; put it right and "
+                     "run 'netbr-apply up', or 'netbr-apply down'")
+            # nothing is there that was not named
+            for l in json.loads(ip("-j", "link").out):
+                if l["ifname"] not in ("lo", "eth0"):
+                    contains(p.err, l["ifname"])
+        down()
+        same(before, snapshot())
+    print("note: undoing failed at %d points" % n)
+    assert n > 3
+
+
 def test_enobufs_on_the_socket():
     """Out of memory on the socket: a dump is asked for again, and what is
     lost for good fails whole."""
