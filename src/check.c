@@ -318,6 +318,46 @@ static void complete_bridge(struct bridge *b)
 		b->dhcp.lease_time = xstrdup("12h");
 }
 
+/* A forward leads from an address of the host to the guest behind it. */
+static void complete_forwards(struct guest *g)
+{
+	const struct bridge *b = g->bridge;
+
+	if (!g->forward.n)
+		return;
+	if (b && bridge_mode(b) != MODE_ROUTED) {
+		diag_error(g->at[GK_FORWARD], "forward", "%s is %s: its guests "
+			   "are reached at their own addresses, there is "
+			   "nothing to forward", b->name,
+			   mode_names[bridge_mode(b)]);
+		return;
+	}
+	if (!g->ip.n) {
+		diag_error(g->at[GK_FORWARD], "forward", "a forward needs an "
+			   "address to go to: add ip = ... to guest '%s'",
+			   g->name);
+		return;
+	}
+	g->forwards = xcalloc(g->forward.n, sizeof(*g->forwards));
+	for (size_t i = 0; i < g->forward.n; i++) {
+		struct item *it = &g->forward.v[i];
+		struct forward *f = &g->forwards[g->n_forwards];
+		int family;
+
+		if (!forward_parse(it->text, f))
+			continue;
+		f->src = it->src;
+		family = f->host.family ? f->host.family : f->from.ip.family;
+		if (family && !guest_ip(g, family)) {
+			diag_error(it->src, it->text, "guest '%s' has no %s "
+				   "address to forward this to", g->name,
+				   family == AF_INET ? "IPv4" : "IPv6");
+			continue;
+		}
+		g->n_forwards++;
+	}
+}
+
 static void complete_guest(struct guest *g)
 {
 	if (!g->queues)
@@ -328,6 +368,16 @@ static void complete_guest(struct guest *g)
 		g->filter = g->bridge && g->bridge->filter;
 	if (!g->at[GK_ISOLATE].line)
 		g->isolate = g->bridge && g->bridge->isolate;
+	complete_forwards(g);
+	if ((g->rate_in || g->rate_out) && !g->tap)
+		diag_error(g->at[g->rate_in ? GK_RATE_IN : GK_RATE_OUT],
+			   g->rate_in ? "rate_in" : "rate_out", "a rate is set "
+			   "on a tap, and guest '%s' has none", g->name);
+	if (g->at[GK_FILTER].line && g->filter && (!g->has_mac || !g->tap))
+		diag_error(g->at[GK_FILTER], "filter", "to filter, a guest "
+			   "needs a tap and its MAC address: add %s to '%s'",
+			   g->tap ? "mac = 52:54:00:..:..:.." : "tap = NAME",
+			   g->name);
 	if (!g->hostname) {
 		const char *s = g->name;
 
@@ -669,6 +719,37 @@ static void check_subnets(const struct bridge *a, const struct bridge *b)
 					   b->address.v[k].text, b->name);
 }
 
+static bool same_door(const struct forward *a, const struct forward *b)
+{
+	return a->udp == b->udp && a->host_port == b->host_port &&
+	       (!a->host.family || !b->host.family ||
+		ip_equal(&a->host, &b->host)) &&
+	       (!a->from.ip.family || !b->from.ip.family ||
+		cidr_overlap(&a->from, &b->from));
+}
+
+/* Two forwards of one port: only the first would ever be used. */
+static void check_forwards(const struct model *m)
+{
+	const struct forward *seen[65536] = { NULL };
+
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		for (size_t k = 0; k < g->n_forwards; k++) {
+			const struct forward *f = &g->forwards[k];
+			const struct forward *old = seen[f->host_port];
+
+			if (old && same_door(old, f))
+				diag_error(f->src, g->forward.v[k].text,
+					   "port %u is forwarded already, at "
+					   "%s:%d", f->host_port,
+					   old->src.file, old->src.line);
+			seen[f->host_port] = f;
+		}
+	}
+}
+
 /* netifrc makes shell variables of names: br-lan and br_lan are one. */
 static void check_names(const struct model *m, struct list *names)
 {
@@ -755,6 +836,7 @@ unsigned int model_check(struct model *m)
 	check_names(m, &names);
 	check_macs(m, &names);
 	check_ips(m, &names);
+	check_forwards(m);
 	list_free(&names);
 	return diag_errors();
 }

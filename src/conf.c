@@ -77,12 +77,11 @@ static const struct key guest_keys[GK_COUNT] = {
 	[GK_QUEUES] = { "queues", conf_set_uint, G(queues), .min = 1, .max = 256 },
 	[GK_VNET_HDR] = { "vnet_hdr", conf_set_bool, G(vnet_hdr) },
 	[GK_MODEL] = { "model", conf_set_enum, G(model), ENUM(nic_names) },
-	[GK_FORWARD] = { "forward", conf_add_forward, G(forward), .list = true,
-			 .later = true },
+	[GK_FORWARD] = { "forward", conf_add_forward, G(forward), .list = true },
 	[GK_FILTER] = { "filter", conf_set_bool, G(filter) },
 	[GK_ISOLATE] = { "isolate", conf_set_bool, G(isolate) },
-	[GK_RATE_IN] = { "rate_in", conf_set_rate, G(rate_in), .later = true },
-	[GK_RATE_OUT] = { "rate_out", conf_set_rate, G(rate_out), .later = true },
+	[GK_RATE_IN] = { "rate_in", conf_set_rate, G(rate_in) },
+	[GK_RATE_OUT] = { "rate_out", conf_set_rate, G(rate_out) },
 };
 
 static const struct key port_keys[PK_COUNT] = {

@@ -321,22 +321,28 @@ bool conf_add_option(void *obj, const struct key *k, const struct item *v)
 
 bool conf_add_word(void *obj, const struct key *k, const struct item *v)
 {
-	if (!*v->text || strpbrk(v->text, " \t"))
-		return conf_wrong(v, "'%s' is no value of '%s'", v->text, k->name);
+	if (!streq(v->text, "docker") && !streq(v->text, "firewalld"))
+		return conf_wrong(v, "'%s' is no value of '%s': use docker or "
+				  "firewalld", v->text, k->name);
+	if (list_has(FIELD(struct list, obj, k), v->text))
+		return conf_wrong(v, "'%s' is named twice", v->text);
 	list_add(FIELD(struct list, obj, k), v->text, v->src);
 	return true;
 }
 
 bool conf_add_forward(void *obj, const struct key *k, const struct item *v)
 {
-	/* [HOST-IP:]HOSTPORT:GUESTPORT[/tcp|/udp]; a v6 host in brackets */
-	static const char ok[] = "0123456789abcdefABCDEF.:[]/tcpudp-";
-	const char *colon = strrchr(v->text, ':');
+	struct forward f;
 
-	if (!colon || v->text[strspn(v->text, ok)])
+	if (!forward_parse(v->text, &f))
 		return conf_wrong(v, "'%s' is no forward: write "
 			     "\"HOSTPORT:GUESTPORT\", with \"ADDRESS:\" before "
-			     "and \"/udp\" behind where wanted", v->text);
+			     "and \"/udp\" and \" from NETWORK\" behind where "
+			     "wanted", v->text);
+	if (f.host.family && f.from.ip.family &&
+	    f.host.family != f.from.ip.family)
+		return conf_wrong(v, "'%s' speaks of two address families",
+				  v->text);
 	list_add(FIELD(struct list, obj, k), v->text, v->src);
 	return true;
 }

@@ -249,6 +249,33 @@ static void on_table(struct nlmsghdr *h, void *arg)
 		buf_printf(&t->text, "delete table %s %s\n", family, t->name);
 }
 
+static void on_our_table(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_TABLE_MAX + 1];
+	struct tables *t = arg;
+
+	if (nft_parse(h, NFT_MSG_NEWTABLE, a, NFTA_TABLE_MAX) &&
+	    named(a[NFTA_TABLE_NAME], t->name))
+		buf_puts(&t->text, "yes");
+}
+
+static bool nft_has_table(const char *bridge, uint8_t family)
+{
+	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
+	struct tables t = { .name = table };
+	bool found;
+	struct nlx nl;
+
+	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+		return false;
+	nlx_dump(&nl, nft_request(NFT_MSG_GETTABLE, family), on_our_table,
+		 NULL, &t);
+	nlx_shut(&nl);
+	found = t.text.len;
+	buf_free(&t.text);
+	return found;
+}
+
 static char *nft_removal(const char *bridge)
 {
 	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
@@ -287,16 +314,38 @@ static int run_helper(const char *const argv[], const char *input, char **why)
 
 /* ---- iptables: asked with its own save program -------------------------- */
 
+/* The three programs of the family, with the nft family that each uses. */
+enum ipt { IPT_4, IPT_6, IPT_EB };
+#define IPT_COUNT (IPT_EB + 1)
+static const struct {
+	const char *save, *restore, *family;
+	uint8_t nf;
+} ipts[IPT_COUNT] = {
+	{ "iptables-save", "iptables-restore", "ip", NFPROTO_IPV4 },
+	{ "ip6tables-save", "ip6tables-restore", "ip6", NFPROTO_IPV6 },
+	{ "ebtables-save", "ebtables-restore", "bridge", NFPROTO_BRIDGE },
+};
+
+static const char *const ipt_tables[] = { "filter", "nat", "mangle" };
+
+/* hook NULL: a chain that only our others jump to. */
 static const struct {
 	const char *table, *hook;
 	char suffix;
-} jumps[] = { { "filter", "FORWARD", 'f' }, { "nat", "POSTROUTING", 'n' },
-	      { "mangle", "POSTROUTING", 'm' } };
+	bool eb;
+} jumps[] = {
+	{ "filter", "FORWARD", 'f', false },
+	{ "nat", "POSTROUTING", 'n', false },
+	{ "nat", "PREROUTING", 'd', false },
+	{ "nat", "OUTPUT", 't', false },
+	{ "mangle", "POSTROUTING", 'm', false },
+	{ "nat", "PREROUTING", 'e', true },
+	{ "nat", NULL, 'o', true },
+};
 
-static int ipt_save(bool v6, struct buf *out, char **why)
+static int ipt_save(enum ipt ipt, struct buf *out, char **why)
 {
-	const char *const argv[] = { v6 ? "ip6tables-save" : "iptables-save",
-				     NULL };
+	const char *const argv[] = { ipts[ipt].save, NULL };
 	_cleanup_buf_ struct buf err = { 0 };
 	int rc = spawn_run(argv, "", 0, out, &err, HELPER_TIMEOUT);
 
@@ -355,10 +404,10 @@ static char *ipt_digest(const char *bridge)
 	bool found = false;
 	uint64_t h = 1;
 
-	for (int v6 = 0; v6 < 2; v6++) {
+	for (enum ipt i = 0; i < IPT_COUNT; i++) {
 		_cleanup_buf_ struct buf b = { 0 };
 
-		if (ipt_save(v6, &b, NULL) == 0)
+		if (ipt_save(i, &b, NULL) == 0)
 			hash_saved(buf_str(&b), bridge, &h, &found);
 	}
 	return found ? xasprintf("%016llx", (unsigned long long)h) : NULL;
@@ -370,8 +419,8 @@ static void find_jump(const char *saved, size_t i, const char *bridge,
 {
 	_cleanup_free_ char *table = xasprintf("*%s\n", jumps[i].table);
 	_cleanup_free_ char *j = xasprintf("\n-A %s -j netbr-%s-%c\n",
-					   jumps[i].hook, bridge,
-					   jumps[i].suffix);
+					   jumps[i].hook ? jumps[i].hook : "-",
+					   bridge, jumps[i].suffix);
 	_cleanup_free_ char *c = xasprintf("\n:netbr-%s-%c ", bridge,
 					   jumps[i].suffix);
 	const char *beg = strstr(saved, table), *end;
@@ -386,30 +435,46 @@ static void find_jump(const char *saved, size_t i, const char *bridge,
 	*chain = strstr(part, c);
 }
 
-/* Our chains as rendered, and before each COMMIT the jump if it is not
- * there yet: one commit for both. */
-static void add_jumps(const char *text, const char *saved, const char *bridge,
-		      struct buf *out)
+/* Has the text so far made our chain of this suffix? */
+static bool declares(char suffix, const char *bridge, const struct buf *out)
 {
-	size_t table = N_ELEMENTS(jumps);
+	_cleanup_free_ char *line = xasprintf("\n:netbr-%s-%c ", bridge,
+					      suffix);
+	const char *table = NULL;
+
+	/* since the last table began */
+	for (const char *p = buf_str(out); (p = strstr(p, "\n*")); p++)
+		table = p;
+	return strstr(table ? table : buf_str(out), line);
+}
+
+/* Our chains as rendered, and before each COMMIT the jumps that are not there
+ * yet: one commit for both. */
+static void add_jumps(enum ipt ipt, const char *text, const char *saved,
+		      const char *bridge, struct buf *out)
+{
+	char table[32] = "";
 
 	while (*text) {
 		size_t len = strcspn(text, "\n");
 
-		for (size_t i = 0; i < N_ELEMENTS(jumps); i++)
-			if (*text == '*' &&
-			    len == strlen(jumps[i].table) + 1 &&
-			    memcmp(text + 1, jumps[i].table, len - 1) == 0)
-				table = i;
-		if (str_begins(text, "COMMIT") &&
-		    table < N_ELEMENTS(jumps)) {
+		if (*text == '*' && len < sizeof(table)) {
+			memcpy(table, text + 1, len - 1);
+			table[len - 1] = '\0';
+		}
+		for (size_t i = 0; str_begins(text, "COMMIT") &&
+		     i < N_ELEMENTS(jumps); i++) {
 			bool jump, chain;
 
-			find_jump(saved, table, bridge, &jump, &chain);
+			if (jumps[i].eb != (ipt == IPT_EB) || !jumps[i].hook ||
+			    !streq(jumps[i].table, table) ||
+			    !declares(jumps[i].suffix, bridge, out))
+				continue;
+			find_jump(saved, i, bridge, &jump, &chain);
 			if (!jump)
 				buf_printf(out, "-I %s -j netbr-%s-%c\n",
-					   jumps[table].hook, bridge,
-					   jumps[table].suffix);
+					   jumps[i].hook, bridge,
+					   jumps[i].suffix);
 		}
 		buf_add(out, text, len);
 		buf_puts(out, "\n");
@@ -417,24 +482,38 @@ static void add_jumps(const char *text, const char *saved, const char *bridge,
 	}
 }
 
-static void removal_lines(const char *saved, const char *bridge,
+/* Jumps first, then the chains: all of them are emptied before one goes,
+ * since ours jump to each other. */
+static void removal_lines(enum ipt ipt, const char *saved, const char *bridge,
 			  struct buf *out)
 {
-	for (size_t i = 0; i < N_ELEMENTS(jumps); i++) {
-		bool jump, chain;
+	for (size_t t = 0; t < N_ELEMENTS(ipt_tables); t++) {
+		_cleanup_buf_ struct buf jumps_text = { 0 }, flush = { 0 },
+					 gone = { 0 };
 
-		find_jump(saved, i, bridge, &jump, &chain);
-		if (!jump && !chain)
-			continue;
-		buf_printf(out, "*%s\n", jumps[i].table);
-		if (jump)
-			buf_printf(out, "-D %s -j netbr-%s-%c\n",
-				   jumps[i].hook, bridge, jumps[i].suffix);
-		if (chain)
-			buf_printf(out, "-F netbr-%s-%c\n-X netbr-%s-%c\n",
-				   bridge, jumps[i].suffix, bridge,
-				   jumps[i].suffix);
-		buf_puts(out, "COMMIT\n");
+		for (size_t i = 0; i < N_ELEMENTS(jumps); i++) {
+			bool jump, chain;
+
+			if (jumps[i].eb != (ipt == IPT_EB) ||
+			    !streq(jumps[i].table, ipt_tables[t]))
+				continue;
+			find_jump(saved, i, bridge, &jump, &chain);
+			if (jump)
+				buf_printf(&jumps_text,
+					   "-D %s -j netbr-%s-%c\n",
+					   jumps[i].hook, bridge,
+					   jumps[i].suffix);
+			if (chain) {
+				buf_printf(&flush, "-F netbr-%s-%c\n", bridge,
+					   jumps[i].suffix);
+				buf_printf(&gone, "-X netbr-%s-%c\n", bridge,
+					   jumps[i].suffix);
+			}
+		}
+		if (jumps_text.len || flush.len)
+			buf_printf(out, "*%s\n%s%s%sCOMMIT\n", ipt_tables[t],
+				   buf_str(&jumps_text), buf_str(&flush),
+				   buf_str(&gone));
 	}
 }
 
@@ -481,10 +560,9 @@ static void on_named_rule(struct nlmsghdr *h, void *arg)
 		t->used = true;
 }
 
-static struct table_state table_state(bool v6, const char *name)
+static struct table_state table_state(uint8_t family, const char *name)
 {
 	struct table_state t = { .name = name };
-	uint8_t family = v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
 	struct nlx nl;
 
 	t.rc = nlx_open(&nl, NETLINK_NETFILTER);
@@ -503,25 +581,25 @@ static struct table_state table_state(bool v6, const char *name)
 }
 
 /* Before the load, so that a death in between leaves no table behind. */
-static int note_made(bool v6, const char *text)
+static int note_made(enum ipt ipt, const char *text)
 {
 	_cleanup_file_ FILE *f = NULL;
 
-	for (size_t i = 0; i < N_ELEMENTS(jumps); i++) {
+	for (size_t i = 0; i < N_ELEMENTS(ipt_tables); i++) {
 		_cleanup_free_ char *head = xasprintf("*%s\n",
-						      jumps[i].table);
+						      ipt_tables[i]);
 		struct table_state t;
 
 		if (!strstr(text, head))
 			continue;
-		t = table_state(v6, jumps[i].table);
+		t = table_state(ipts[ipt].nf, ipt_tables[i]);
 		if (t.rc < 0)
 			return t.rc;
 		if (t.exists)
 			continue;
 		if (!f && !(f = fopen(MADE_TABLES, "ae")))
 			return -errno;
-		fprintf(f, "%s %s\n", v6 ? "ip6" : "ip", jumps[i].table);
+		fprintf(f, "%s %s\n", ipts[ipt].family, ipt_tables[i]);
 	}
 	return f && fflush(f) != 0 ? -errno : 0;
 }
@@ -538,8 +616,15 @@ static void remove_made(void)
 		return;
 	for (line = strtok_r(text.s, "\n", &save); line;
 	     line = strtok_r(NULL, "\n", &save)) {
-		bool v6 = str_begins(line, "ip6 ");
-		struct table_state t = table_state(v6, line + (v6 ? 4 : 3));
+		const char *name = strchr(line, ' ');
+		struct table_state t = { 0 };
+
+		if (!name)
+			continue;
+		for (enum ipt i = 0; i < IPT_COUNT; i++)
+			if (str_begins(line, ipts[i].family) &&
+			    line + strlen(ipts[i].family) == name)
+				t = table_state(ipts[i].nf, name + 1);
 
 		if (t.rc == 0 && t.exists && !t.used)
 			buf_printf(&del, "delete table %s\n", line);
@@ -557,22 +642,21 @@ static void remove_made(void)
 	}
 }
 
-static int ipt_load_one(bool v6, const char *bridge, const char *text,
+static int ipt_load_one(enum ipt ipt, const char *bridge, const char *text,
 			char **why)
 {
-	const char *const argv[] = { v6 ? "ip6tables-restore" :
-				     "iptables-restore", "--noflush", NULL };
+	const char *const argv[] = { ipts[ipt].restore, "--noflush", NULL };
 	_cleanup_buf_ struct buf saved = { 0 }, in = { 0 };
-	int rc = ipt_save(v6, &saved, why);
+	int rc = ipt_save(ipt, &saved, why);
 
 	if (rc < 0)
 		return rc;
 	if (*text)
-		add_jumps(text, buf_str(&saved), bridge, &in);
+		add_jumps(ipt, text, buf_str(&saved), bridge, &in);
 	else
-		removal_lines(buf_str(&saved), bridge, &in);
+		removal_lines(ipt, buf_str(&saved), bridge, &in);
 	if (*text)
-		rc = note_made(v6, in.s);
+		rc = note_made(ipt, in.s);
 	if (rc < 0)
 		return rc;
 	rc = in.len ? run_helper(argv, in.s, why) : 0;
@@ -581,17 +665,36 @@ static int ipt_load_one(bool v6, const char *bridge, const char *text,
 	return rc;
 }
 
+/* What a whole text says for one of the programs; caller frees. */
+static char *ipt_part(const char *text, enum ipt ipt)
+{
+	static const char *const marks[] = { "", FW_IP6_MARK, FW_EB_MARK };
+	const char *beg = strstr(text, marks[ipt]);
+	const char *end = NULL;
+
+	if (!beg)
+		return xstrdup("");
+	beg += strlen(marks[ipt]);
+	if (ipt < IPT_EB)
+		end = strstr(beg, marks[ipt + 1]);
+	return end ? xstrndup(beg, end - beg) : xstrdup(beg);
+}
+
 static int ipt_load(const char *bridge, const char *text, char **why)
 {
-	const char *mark = strstr(text, FW_IP6_MARK);
-	_cleanup_free_ char *v4 = xstrndup(text, mark ? (size_t)(mark - text) :
-					   strlen(text));
-	int rc = ipt_load_one(false, bridge, v4, why);
+	for (enum ipt i = 0; i < IPT_COUNT; i++) {
+		_cleanup_free_ char *part = ipt_part(text, i);
+		_cleanup_free_ char *program = spawn_find(ipts[i].restore);
+		int rc;
 
-	if (rc < 0)
-		return rc;
-	return ipt_load_one(true, bridge,
-			    mark ? mark + strlen(FW_IP6_MARK) : "", why);
+		/* without ebtables there is nothing of it to remove */
+		if (i == IPT_EB && !program && !*part)
+			continue;
+		rc = ipt_load_one(i, bridge, part, why);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 /* ---- nftables, with iptables' help for one rule -------------------------- */
@@ -625,16 +728,23 @@ static int nft_load(const char *bridge, const char *text, char **why)
 	if (!*text) {
 		free(nft);
 		nft = nft_removal(bridge);
+	} else if (!strstr(nft, "\nadd table bridge ") &&
+		   nft_has_table(bridge, NFPROTO_BRIDGE)) {
+		char *with = xasprintf("delete table bridge netbr-%s\n%s",
+				       bridge, nft);
+
+		free(nft);
+		nft = with;
 	}
 	if (nft)
 		rc = run_helper(argv, nft, why);
 	if (rc < 0 || !ipt)
 		return rc;
 	if (mark)
-		rc = ipt_load_one(false, bridge, mark + strlen(FW_CSUM_MARK),
+		rc = ipt_load_one(IPT_4, bridge, mark + strlen(FW_CSUM_MARK),
 				  &ignored);
 	else if (may_have_csum(bridge))
-		rc = ipt_load_one(false, bridge, "", why);
+		rc = ipt_load_one(IPT_4, bridge, "", why);
 	if (mark && rc < 0)
 		msg_warn("DHCP replies may reach offloading guests without a "
 			 "checksum: %s", ignored ? ignored : strerror(-rc));
@@ -673,6 +783,14 @@ static void add_checksum_part(const struct bridge *b, struct buf *out)
 		   "--checksum-fill\nCOMMIT\n", b->name, b->name, b->name);
 }
 
+static bool any_filtered(const struct model *m, const struct bridge *b)
+{
+	for (size_t i = 0; i < m->n_guests; i++)
+		if (m->guests[i]->bridge == b && guest_filtered(m->guests[i]))
+			return true;
+	return false;
+}
+
 char *fw_text(const struct model *m, const struct facts *f,
 	      const char *backend, const struct bridge *b, const char *root)
 {
@@ -688,7 +806,11 @@ char *fw_text(const struct model *m, const struct facts *f,
 		   output_render(m, f, OUT_IP6TABLES, b, root, &v6) == 0) {
 		buf_puts(&out, FW_IP6_MARK);
 		buf_puts(&out, buf_str(&v6));
-		return out.s;
+		if (!any_filtered(m, b))
+			return out.s;
+		buf_puts(&out, FW_EB_MARK);
+		if (output_render(m, f, OUT_EBTABLES, b, root, &out) == 0)
+			return out.s;
 	}
 	buf_free(&out);
 	return NULL;

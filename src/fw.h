@@ -6,8 +6,9 @@
 #include "util.h"
 #include "view.h"
 
-/* What separates the two texts of the iptables backend. */
+/* What separates the texts of the iptables backend. */
 #define FW_IP6_MARK "# -- ip6tables --\n"
+#define FW_EB_MARK "# -- ebtables --\n"
 /* And behind it, of the nftables backend, the part that only iptables'
  * CHECKSUM target can do: nftables has no statement that completes one. */
 #define FW_CSUM_MARK "# -- iptables mangle --\n"

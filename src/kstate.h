@@ -32,6 +32,7 @@ struct klink {
 	bool wireless;
 	bool disable_ipv6;
 	bool isolated;		/* as a bridge port */
+	uint16_t group_fwd;	/* IFLA_BRPORT_GROUP_FWD_MASK */
 	uint8_t port_state;	/* BR_STATE_* as a bridge port */
 	struct kbridge br;	/* kind "bridge" */
 	struct ktun tun;	/* kind "tun" */

@@ -19,6 +19,11 @@ const char *const host_names[2] = { "bridge", "uplink" };
 const char *const nic_names[2] = { "e1000", "virtio-net-pci" };
 const char *const port_type_names[2] = { "tap", "existing" };
 
+bool guest_filtered(const struct guest *g)
+{
+	return g->tap && g->has_mac && g->filter;
+}
+
 struct item *list_add(struct list *l, const char *text, struct src src)
 {
 	struct item *it;
@@ -76,6 +81,7 @@ static void guest_free(struct guest *g)
 	free(g->group);
 	list_free(&g->ip);
 	list_free(&g->forward);
+	free(g->forwards);
 	free(g);
 }
 
@@ -210,6 +216,63 @@ struct mac bridge_stable_mac(const struct bridge *b, const char *seed)
 	_cleanup_free_ char *text = xasprintf("%s/%s", seed, b->name);
 
 	return mac_from_text(0x52, text);
+}
+
+static bool port_parse(const char *s, unsigned int *out)
+{
+	unsigned long v;
+
+	if (!uint_parse(s, 1, 65535, &v))
+		return false;
+	*out = v;
+	return true;
+}
+
+/* "HOST:PORT" or "PORT". */
+static bool host_port_parse(char *s, struct forward *out)
+{
+	char *colon = strrchr(s, ':');
+
+	if (!colon)
+		return port_parse(s, &out->host_port);
+	*colon = '\0';
+	if (*s == '[' && colon > s && colon[-1] == ']') {
+		colon[-1] = '\0';
+		s++;
+	} else if (strchr(s, ':')) {
+		return false;
+	}
+	return ip_parse(s, &out->host) && port_parse(colon + 1,
+						     &out->host_port);
+}
+
+bool forward_parse(const char *text, struct forward *out)
+{
+	_cleanup_free_ char *copy = xstrdup(text);
+	char *save = NULL, *w = strtok_r(copy, " ", &save), *slash, *colon;
+	char *from = strtok_r(NULL, " ", &save);
+	char *net = strtok_r(NULL, " ", &save);
+
+	*out = (struct forward){ 0 };
+	if (!w || (from && (!streq(from, "from") || !net ||
+			    strtok_r(NULL, " ", &save) ||
+			    !cidr_parse(net, true, &out->from))))
+		return false;
+	slash = strchr(w, '/');
+	if (slash) {
+		*slash++ = '\0';
+		out->udp = streq(slash, "udp");
+		if (!out->udp && !streq(slash, "tcp"))
+			return false;
+	}
+	colon = strrchr(w, ':');
+	if (!colon)
+		return false;
+	*colon = '\0';
+	if (out->from.ip.family)
+		out->from = cidr_network(&out->from);
+	return port_parse(colon + 1, &out->guest_port) &&
+	       host_port_parse(w, out);
 }
 
 bool port_isolated(const struct port *p)

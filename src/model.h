@@ -114,6 +114,15 @@ struct bridge {
 	struct dhcp dhcp;
 };
 
+/* [HOST:]PORT:GUESTPORT[/udp] [from NET]; families are 0 where not given. */
+struct forward {
+	struct src src;
+	struct ip host;
+	struct cidr from;
+	unsigned int host_port, guest_port;
+	bool udp;
+};
+
 /* A guest, or, with no tap, a reservation alone. */
 struct guest {
 	char *name;
@@ -130,7 +139,9 @@ struct guest {
 	unsigned long queues;
 	bool vnet_hdr;
 	enum nic model;
-	struct list forward;
+	struct list forward;	/* as written */
+	struct forward *forwards;	/* by model_check() */
+	size_t n_forwards;
 	bool filter, isolate;
 	uint64_t rate_in, rate_out;	/* bit/s, 0 = unlimited */
 };
@@ -180,6 +191,10 @@ struct bridge *model_bridge(const struct model *m, const char *name);
 struct guest *model_guest(const struct model *m, const char *name);
 struct port *model_port(const struct model *m, const char *name);
 
+/* "[HOST:]PORT:GUESTPORT[/tcp|/udp] [from NET]", docker's words and a
+ * restriction; a v6 host is in brackets. False if it is none. */
+bool forward_parse(const char *text, struct forward *out);
+
 struct item *list_add(struct list *l, const char *text, struct src src);
 void list_free(struct list *l);
 bool list_has(const struct list *l, const char *text);
@@ -196,6 +211,8 @@ enum mode bridge_mode(const struct bridge *b);
 /* The MAC of a bridge with policy `stable`: made from its name and, so that
  * two hosts differ, from a seed (the machine's id). */
 struct mac bridge_stable_mac(const struct bridge *b, const char *seed);
+/* Is what the guest sends looked at? */
+bool guest_filtered(const struct guest *g);
 /* Is the port cut off from other isolated ports (IFLA_BRPORT_ISOLATED)? */
 bool port_isolated(const struct port *p);
 /* The tap's own (host-side) MAC where none is given: fe: + the guest's, as

@@ -73,6 +73,8 @@ static void parse_port(struct klink *l, struct nlattr *data)
 	if (nla_parse_nested(a, IFLA_BRPORT_MAX, data, NULL) < 0)
 		return;
 	l->isolated = get_bool(a[IFLA_BRPORT_ISOLATED]);
+	l->group_fwd = a[IFLA_BRPORT_GROUP_FWD_MASK] ?
+		       nla_get_u16(a[IFLA_BRPORT_GROUP_FWD_MASK]) : 0;
 	l->port_state = a[IFLA_BRPORT_STATE] ?
 			nla_get_u8(a[IFLA_BRPORT_STATE]) : 0;
 }

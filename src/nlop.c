@@ -55,14 +55,17 @@ static void put_bridge(struct nl_msg *msg, const struct link_set *s)
 	nla_nest_end(msg, info);
 }
 
-static void put_isolated(struct nl_msg *msg, bool isolated)
+static void put_port(struct nl_msg *msg, const struct link_set *s)
 {
 	struct nlattr *info, *data;
 
 	info = nla_nest_start(msg, IFLA_LINKINFO);
 	nla_put_string(msg, IFLA_INFO_SLAVE_KIND, "bridge");
 	data = nla_nest_start(msg, IFLA_INFO_SLAVE_DATA);
-	nla_put_u8(msg, IFLA_BRPORT_ISOLATED, isolated);
+	if (s->has & LS_ISOLATED)
+		nla_put_u8(msg, IFLA_BRPORT_ISOLATED, s->isolated);
+	if (s->has & LS_GROUP_FWD)
+		nla_put_u16(msg, IFLA_BRPORT_GROUP_FWD_MASK, s->group_fwd);
 	nla_nest_end(msg, data);
 	nla_nest_end(msg, info);
 }
@@ -111,8 +114,8 @@ static struct nl_msg *link_message(const struct op *op, int *rc)
 		nla_put(msg, IFLA_IFALIAS, strlen(s->alias), s->alias);
 	if (create || (s->has & LS_BRIDGE_BITS))
 		put_bridge(msg, s);
-	if (s->has & LS_ISOLATED)
-		put_isolated(msg, s->isolated);
+	if (s->has & (LS_ISOLATED | LS_GROUP_FWD))
+		put_port(msg, s);
 	return msg;
 }
 

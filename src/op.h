@@ -28,7 +28,7 @@ enum {
 	LS_MASTER = 1 << 3, LS_ALIAS = 1 << 4, LS_ISOLATED = 1 << 5,
 	LS_FORWARD_DELAY = 1 << 6, LS_HELLO_TIME = 1 << 7,
 	LS_MAX_AGE = 1 << 8, LS_AGEING_TIME = 1 << 9, LS_PRIORITY = 1 << 10,
-	LS_STP = 1 << 11, LS_SNOOPING = 1 << 12,
+	LS_STP = 1 << 11, LS_SNOOPING = 1 << 12, LS_GROUP_FWD = 1 << 13,
 };
 #define LS_BRIDGE_BITS (LS_FORWARD_DELAY | LS_HELLO_TIME | LS_MAX_AGE | \
 			LS_AGEING_TIME | LS_PRIORITY | LS_STP | LS_SNOOPING)
@@ -38,6 +38,7 @@ struct link_set {
 	struct mac mac;
 	uint32_t mtu;
 	bool up, isolated;
+	uint16_t group_fwd;	/* of a port */
 	char master[IFNAMSIZ];	/* "" = none */
 	char alias[64];
 	struct kbridge br;

@@ -113,8 +113,10 @@ static void tap_steps(const struct plan_input *in, struct steps *s,
 	op->set.up = l->flags & IFF_UP;
 	str_put(op->set.master, IFNAMSIZ, plan_master(in, l));
 	op = step(s, OP_LINK_SET, l->name);
-	op->set.has = LS_ALIAS | (l->isolated ? LS_ISOLATED : 0);
+	op->set.has = LS_ALIAS | (l->isolated ? LS_ISOLATED : 0) |
+		      (l->group_fwd ? LS_GROUP_FWD : 0);
 	op->set.isolated = true;
+	op->set.group_fwd = l->group_fwd;
 	str_put(op->set.alias, sizeof(op->set.alias), l->alias);
 }
 

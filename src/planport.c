@@ -229,24 +229,55 @@ static void plan_old_port(const struct plan_input *in, struct plan *p,
 		plan_port_attr(p, b, l, w, LS_UP, "up", "up", "down", master);
 }
 
-static void plan_isolated(struct plan *p, const struct bridge *b,
-			  const struct port *port, const struct klink *l)
-{
-	bool want = port_isolated(port);
-	bool have = l && l->isolated;
-	struct op *op, *undo;
+/* What is sent to the bridge's own group addresses (BPDUs, LLDP) it hears, and
+ * learns from, before any rule sees it. A filtered guest's frames to such
+ * addresses therefore take the way of all others, past the rules. All but pause frames, which
+ * the kernel never lets through (linux/if_bridge.h). */
+#define GUEST_GROUP_FWD 0xfffd
 
-	if (want == have)
-		return;
-	op = plan_add(p, OP_LINK_SET, CLASS_SET, b->name, port->name,
-		      "set %s isolated %s", port->name, want ? "on" : "off");
-	op_drift(op, "isolated", want ? "on" : "off", have ? "on" : "off");
-	op->set.has = LS_ISOLATED;
-	op->set.isolated = want;
-	if (l) {
+static void flag_words(char out[16], bool on_off, uint16_t v)
+{
+	if (on_off)
+		str_put(out, 16, v ? "on" : "off");
+	else
+		snprintf(out, 16, "0x%x", v);
+}
+
+static void plan_port_flags(struct plan *p, const struct bridge *b,
+			    const struct port *port, const struct klink *l,
+			    bool filters)
+{
+	const struct {
+		unsigned int bit;
+		const char *name;
+		uint16_t want, have;
+	} flags[] = {
+		{ LS_ISOLATED, "isolated", port_isolated(port),
+		  l && l->isolated },
+		{ LS_GROUP_FWD, "group_fwd_mask",
+		  filters ? GUEST_GROUP_FWD : 0, l ? l->group_fwd : 0 },
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(flags); i++) {
+		char want[16], have[16];
+		struct op *op, *undo;
+
+		if (flags[i].want == flags[i].have)
+			continue;
+		flag_words(want, i == 0, flags[i].want);
+		flag_words(have, i == 0, flags[i].have);
+		op = plan_add(p, OP_LINK_SET, CLASS_SET, b->name, port->name,
+			      "set %s %s %s", port->name, flags[i].name, want);
+		op_drift(op, flags[i].name, want, have);
+		op->set.has = flags[i].bit;
+		op->set.isolated = flags[i].want;
+		op->set.group_fwd = flags[i].want;
+		if (!l)
+			continue;
 		undo = op_new(OP_LINK_SET, port->name);
-		undo->set.has = LS_ISOLATED;
-		undo->set.isolated = have;
+		undo->set.has = flags[i].bit;
+		undo->set.isolated = flags[i].have;
+		undo->set.group_fwd = flags[i].have;
 		op_add_undo(op, undo);
 	}
 }
@@ -303,7 +334,9 @@ void plan_ports(const struct plan_input *in, struct plan *p,
 			plan_new_port(p, b, port, &w);
 		else
 			plan_old_port(in, p, b, l, &w);
-		plan_isolated(p, b, port, l);
+		plan_port_flags(p, b, port, l, port->guest &&
+				guest_filtered(port->guest) &&
+				!streq(in->fw_backend, "none"));
 	}
 }
 

@@ -35,6 +35,16 @@ static void put_time(struct buf *out, const char *key, unsigned long cs)
 		   time_cs_format(cs, text, sizeof(text)));
 }
 
+static void put_rate(struct buf *out, const char *key, uint64_t bits)
+{
+	if (bits)
+		buf_printf(out, "    %s = %llu%s\n", key,
+			   (unsigned long long)(bits % 1000000 ? bits % 1000 ?
+			   bits : bits / 1000 : bits / 1000000),
+			   bits % 1000000 ? bits % 1000 ? "bit" : "kbit" :
+			   "mbit");
+}
+
 static void put_address(struct buf *out, const struct bridge *b)
 {
 	if (!b->address_dhcp && !b->address.n)
@@ -110,8 +120,11 @@ static void put_guest(struct buf *out, const struct guest *g)
 	buf_printf(out, "    queues = %lu\n", g->queues);
 	put_bool(out, "vnet_hdr", g->vnet_hdr);
 	put_text(out, "model", nic_names[g->model]);
+	put_opt_list(out, "forward", &g->forward);
 	put_bool(out, "filter", g->filter);
 	put_bool(out, "isolate", g->isolate);
+	put_rate(out, "rate_in", g->rate_in);
+	put_rate(out, "rate_out", g->rate_out);
 	buf_puts(out, "}\n");
 }
 

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "viewfw.h"
+
 #ifndef TEMPLATEDIR
 #define TEMPLATEDIR "/usr/share/netbr/templates"
 #endif
@@ -473,6 +475,7 @@ static void view_bridge(struct view *v, const struct model *m,
 	view_routes(v, b);
 	view_dhcp(v, b);
 	view_reservations(v, m, b);
+	view_firewall(v, m, b);
 	view_needs(v, b, f);
 }
 

@@ -96,7 +96,9 @@ def test_diff():
         eq(p.rc, 3)
         eq([l for l in p.out.splitlines() if re.match(r"[+-][^+-]", l)],
            ["-52:54:00:12:34:56,192.168.50.10,win7",
-            "+52:54:00:12:34:56,192.168.50.11,win7"])
+            "+52:54:00:12:34:56,192.168.50.11,win7",
+            '-"tap0" . 192.168.50.10,', '+"tap0" . 192.168.50.11,',
+            "-192.168.50.10,", "+192.168.50.11,"])
 
 
 # what a Gentoo administrator's file may hold; no line of it is ours

@@ -1,0 +1,291 @@
+/* What the firewall templates may see: whom a bridge filters, whose which
+ * address is, who is cut off, which ports are forwarded. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "viewfw.h"
+
+/* The address that a link-local or SLAAC interface forms from its MAC
+ * (RFC 4291, appendix A). */
+static struct ip eui64(const struct cidr *net, const struct mac *m)
+{
+	struct ip a = cidr_network(net).ip;
+
+	a.b[8] = m->b[0] ^ 2;
+	a.b[9] = m->b[1];
+	a.b[10] = m->b[2];
+	a.b[11] = 0xff;
+	a.b[12] = 0xfe;
+	memcpy(a.b + 13, m->b + 3, 3);
+	return a;
+}
+
+static void set_hex(struct view *v, const char *name, const uint8_t *b,
+		    size_t n)
+{
+	char text[2 * 16 + 3] = "0x";
+
+	for (size_t i = 0; i < n; i++)
+		snprintf(text + 2 + 2 * i, 3, "%02x", b[i]);
+	view_set(v, name, text);
+}
+
+static void add_own(struct view *v, const char *list, const char *tap,
+		    const struct ip *a)
+{
+	struct view *e = view_add(v, list);
+	char text[IP_TEXT];
+
+	view_set(e, "tap", tap);
+	view_set(e, "address", ip_format(a, text));
+	set_hex(e, "address_hex", a->b, ip_bits(a) / 8);
+}
+
+/* Its own v6 addresses: those declared, and those that its MAC makes. */
+static void own6(struct view *v, const struct guest *g)
+{
+	static const struct cidr link_local = {
+		.ip = { AF_INET6, { 0xfe, 0x80 } }, .plen = 64
+	};
+	struct ip a = eui64(&link_local, &g->mac);
+
+	add_own(v, "own6", g->tap, &a);
+	for (size_t i = 0; i < g->bridge->address.n; i++) {
+		const struct cidr *c = &g->bridge->address.v[i].cidr;
+
+		if (c->ip.family != AF_INET6 || c->plen != 64)
+			continue;
+		a = eui64(c, &g->mac);
+		add_own(v, "own6", g->tap, &a);
+	}
+	for (size_t i = 0; i < g->ip.n; i++)
+		if (g->ip.v[i].cidr.ip.family == AF_INET6)
+			add_own(v, "own6", g->tap, &g->ip.v[i].cidr.ip);
+}
+
+static void view_guest(struct view *v, const struct guest *g)
+{
+	struct view *e = view_add(v, "filtered");
+	bool strict4 = guest_ip(g, AF_INET), strict6 = guest_ip(g, AF_INET6);
+	char text[MAC_TEXT];
+
+	view_set(e, "tap", g->tap);
+	view_set(e, "mac", mac_format(&g->mac, text));
+	set_hex(e, "mac_hex", g->mac.b, 6);
+	view_list(e, "own4");
+	view_list(e, "own6");
+	view_if(e, "strict4", strict4);
+	view_if(e, "strict6", strict6);
+	for (size_t i = 0; i < g->ip.n; i++) {
+		if (g->ip.v[i].cidr.ip.family != AF_INET)
+			continue;
+		add_own(v, "own4", g->tap, &g->ip.v[i].cidr.ip);
+		add_own(e, "own4", g->tap, &g->ip.v[i].cidr.ip);
+	}
+	own6(v, g);
+	own6(e, g);
+	if (strict4)
+		view_set(view_add(v, "strict4"), "tap", g->tap);
+	if (strict6)
+		view_set(view_add(v, "strict6"), "tap", g->tap);
+}
+
+/* Addresses that a guest without any of its own must not take: those of the
+ * other guests and the host's. */
+static void view_owned(struct view *v, const struct model *m,
+		       const struct bridge *b)
+{
+	for (size_t i = 0; i < b->address.n; i++) {
+		const struct ip *a = &b->address.v[i].cidr.ip;
+
+		add_own(v, a->family == AF_INET ? "owned4" : "owned6", "", a);
+	}
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		for (size_t k = 0; g->bridge == b && k < g->ip.n; k++) {
+			const struct ip *a = &g->ip.v[k].cidr.ip;
+
+			add_own(v, a->family == AF_INET ? "owned4" :
+				"owned6", "", a);
+		}
+	}
+}
+
+static void view_filter(struct view *v, const struct model *m,
+			const struct bridge *b, bool *filters)
+{
+	static const char *const lists[] = { "filtered", "own4", "own6",
+					     "strict4", "strict6", "owned4",
+					     "owned6" };
+	bool any = false, any4 = false, any6 = false;
+
+	for (size_t i = 0; i < N_ELEMENTS(lists); i++)
+		view_list(v, lists[i]);
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		if (g->bridge != b || !guest_filtered(g))
+			continue;
+		any = true;
+		any4 |= guest_ip(g, AF_INET) != NULL;
+		any6 |= guest_ip(g, AF_INET6) != NULL;
+		view_guest(v, g);
+	}
+	if (any)
+		view_owned(v, m, b);
+	view_if(v, "filters", any);
+	*filters = any;
+	view_if(v, "any_strict4", any4);
+	view_if(v, "any_strict6", any6);
+	view_if(v, "any_owned4", any && (any4 || bridge_address(b, AF_INET)));
+	view_if(v, "any_owned6", any && (any6 || bridge_address(b, AF_INET6)));
+}
+
+/* ---- isolation between bridges ------------------------------------------ */
+
+static struct view *add_cut(struct view *v, const char *list,
+			    const struct bridge *in, const struct bridge *out)
+{
+	struct view *e = view_add(v, list);
+
+	view_set(e, "in", in->name);
+	view_set(e, "out", out->name);
+	return e;
+}
+
+static void cut_address(struct view *v, const struct bridge *in,
+			const struct bridge *out, const struct ip *a, bool src)
+{
+	struct view *e = add_cut(v, a->family == AF_INET ? "cuts4" : "cuts6",
+				 in, out);
+	char text[IP_TEXT];
+
+	view_set(e, "address", ip_format(a, text));
+	view_if(e, "is_source", src);
+}
+
+/* The isolated guests of one bridge are cut off from another. */
+static void cut_guests(struct view *v, const struct model *m,
+		       const struct bridge *of, const struct bridge *from)
+{
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		for (size_t k = 0; g->bridge == of && g->isolate &&
+		     k < g->ip.n; k++) {
+			cut_address(v, of, from, &g->ip.v[k].cidr.ip, true);
+			cut_address(v, from, of, &g->ip.v[k].cidr.ip, false);
+		}
+	}
+}
+
+/* The rules stand in both bridges' chains: an accept of the other one's must
+ * not come first. */
+static void view_isolated(struct view *v, const struct model *m,
+			  const struct bridge *b)
+{
+	view_list(v, "cuts");
+	view_list(v, "cuts4");
+	view_list(v, "cuts6");
+	for (size_t i = 0; bridge_routes(b) && i < m->n_bridges; i++) {
+		const struct bridge *other = m->bridges[i];
+
+		if (other == b || !bridge_routes(other))
+			continue;
+		if (b->isolate || other->isolate) {
+			add_cut(v, "cuts", b, other);
+			add_cut(v, "cuts", other, b);
+		} else {
+			cut_guests(v, m, b, other);
+			cut_guests(v, m, other, b);
+		}
+	}
+}
+
+/* ---- forwards ---------------------------------------------------------- */
+
+static void view_forwards(struct view *v, const struct model *m,
+			  const struct bridge *b)
+{
+	bool any[2] = { false, false };
+
+	view_list(v, "forwards4");
+	view_list(v, "forwards6");
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		for (size_t k = 0; g->bridge == b && k < g->n_forwards; k++) {
+			const struct forward *f = &g->forwards[k];
+
+			for (int six = 0; six < 2; six++) {
+				int family = six ? AF_INET6 : AF_INET;
+				const struct ip *to = guest_ip(g, family);
+				char text[CIDR_TEXT];
+				struct view *e;
+
+				if (!to || (f->host.family &&
+					    f->host.family != family) ||
+				    (f->from.ip.family &&
+				     f->from.ip.family != family))
+					continue;
+				any[six] = true;
+				e = view_add(v, six ? "forwards6" :
+					     "forwards4");
+				view_set(e, "proto", f->udp ? "udp" : "tcp");
+				view_setf(e, "host_port", "%u", f->host_port);
+				view_setf(e, "guest_port", "%u",
+					  f->guest_port);
+				view_set(e, "guest_address",
+					 ip_format(to, text));
+				view_if(e, "has_host", f->host.family);
+				view_set(e, "host", f->host.family ?
+					 ip_format(&f->host, text) : "");
+				view_if(e, "has_from", f->from.ip.family);
+				view_set(e, "from", f->from.ip.family ?
+					 cidr_format(&f->from, text) : "");
+			}
+		}
+	}
+	view_if(v, "has_forwards4", any[0]);
+	view_if(v, "has_forwards6", any[1]);
+}
+
+/* ---- rates ------------------------------------------------------------- */
+
+static bool view_rates(struct view *v, const struct model *m,
+		       const struct bridge *b)
+{
+	bool any = false;
+
+	view_list(v, "rates");
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+		struct view *e;
+
+		if (g->bridge != b || !g->tap || !g->rate_out)
+			continue;
+		any = true;
+		e = view_add(v, "rates");
+		view_set(e, "tap", g->tap);
+		view_setf(e, "bytes", "%llu",
+			  (unsigned long long)g->rate_out / 8);
+		/* a tenth of a second, and room for a few large frames */
+		view_setf(e, "burst", "%llu", (unsigned long long)
+			  (g->rate_out / 80 > 131072 ? g->rate_out / 80 :
+			   131072));
+	}
+	return any;
+}
+
+void view_firewall(struct view *v, const struct model *m,
+		   const struct bridge *b)
+{
+	bool filters;
+
+	view_filter(v, m, b, &filters);
+	view_isolated(v, m, b);
+	view_forwards(v, m, b);
+	view_if(v, "bridge_table", view_rates(v, m, b) || filters);
+}
