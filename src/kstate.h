@@ -7,6 +7,8 @@
 #include "util.h"
 
 #define KFOREVER UINT32_MAX
+/* The handle of our qdiscs: major number "nb" (linux/pkt_sched.h). */
+#define KQDISC_HANDLE 0x6e620000u
 /* IFF_LOWER_UP of linux/if.h, which clashes with net/if.h: has carrier */
 #define KLINK_LOWER_UP 0x10000u
 
@@ -31,6 +33,7 @@ struct klink {
 	char *alias;		/* never NULL */
 	bool wireless;
 	bool disable_ipv6;
+	uint64_t rate;		/* of our qdisc on it, bit/s; 0: none */
 	bool isolated;		/* as a bridge port */
 	uint16_t group_fwd;	/* IFLA_BRPORT_GROUP_FWD_MASK */
 	uint8_t port_state;	/* BR_STATE_* as a bridge port */

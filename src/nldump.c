@@ -7,6 +7,7 @@
 #include <linux/if_link.h>
 #include <linux/ipv6.h>
 #include <linux/neighbour.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <stdlib.h>
@@ -269,4 +270,38 @@ int nldump_all(struct nlx *nl, struct kstate *k)
 	if (rc < 0)
 		kstate_free(k);
 	return rc;
+}
+
+/* linux/pkt_sched.h: TCA_TBF_PARMS holds the rate in bytes a second, or, past
+ * 32 bits, TCA_TBF_RATE64 does. */
+static void on_qdisc(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[TCA_MAX + 1], *o[TCA_TBF_MAX + 1];
+	struct tcmsg *t = nlmsg_data(h);
+	struct kstate *k = arg;
+	uint64_t bytes = 0;
+
+	if (h->nlmsg_type != RTM_NEWQDISC || t->tcm_handle != KQDISC_HANDLE ||
+	    nlmsg_parse(h, sizeof(*t), a, TCA_MAX, NULL) < 0 ||
+	    !a[TCA_OPTIONS] || !a[TCA_KIND] ||
+	    !streq(nla_get_string(a[TCA_KIND]), "tbf") ||
+	    nla_parse_nested(o, TCA_TBF_MAX, a[TCA_OPTIONS], NULL) < 0)
+		return;
+	if (o[TCA_TBF_RATE64])
+		bytes = nla_get_u64(o[TCA_TBF_RATE64]);
+	else if (o[TCA_TBF_PARMS] && nla_len(o[TCA_TBF_PARMS]) >=
+		 (int)sizeof(struct tc_tbf_qopt))
+		bytes = ((struct tc_tbf_qopt *)nla_data(
+			o[TCA_TBF_PARMS]))->rate.rate;
+	for (size_t i = 0; i < k->n_links; i++)
+		if (k->links[i].index == t->tcm_ifindex)
+			k->links[i].rate = bytes * 8;
+}
+
+int nldump_rates(struct nlx *nl, struct kstate *k)
+{
+	struct tcmsg t = { .tcm_family = AF_UNSPEC };
+
+	return nlx_dump(nl, request(RTM_GETQDISC, &t, sizeof(t)), on_qdisc,
+			NULL, k);
 }

@@ -5,6 +5,7 @@
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/attr.h>
@@ -229,6 +230,41 @@ static struct nl_msg *neigh_message(const struct op *op, int index)
 	return msg;
 }
 
+/* A token bucket on what goes to the guest (tc-tbf(8)): a burst of a tenth of
+ * a second, 50 ms of queue. The kernel computes its tables by itself where
+ * the link layer is said. */
+static struct nl_msg *rate_message(const struct op *op, int index)
+{
+	uint64_t bytes = op->rate / 8;
+	uint32_t burst = bytes / 10 > 65536 ? bytes / 10 < UINT32_MAX / 2 ?
+			 bytes / 10 : UINT32_MAX / 2 : 65536;
+	struct tc_tbf_qopt q = {
+		.rate = { .rate = bytes > UINT32_MAX ? UINT32_MAX : bytes,
+			  .linklayer = TC_LINKLAYER_ETHERNET },
+		.limit = burst + (bytes / 20 < UINT32_MAX / 2 ? bytes / 20 :
+				  UINT32_MAX / 2),
+		.buffer = burst,
+	};
+	struct tcmsg t = { .tcm_family = AF_UNSPEC, .tcm_ifindex = index,
+			   .tcm_parent = TC_H_ROOT,
+			   .tcm_handle = KQDISC_HANDLE };
+	struct nl_msg *msg = message(op->rate ? RTM_NEWQDISC : RTM_DELQDISC,
+				     op->rate ? NLM_F_CREATE | NLM_F_REPLACE :
+				     0, &t, sizeof(t));
+	struct nlattr *o;
+
+	if (!op->rate)
+		return msg;
+	nla_put_string(msg, TCA_KIND, "tbf");
+	o = nla_nest_start(msg, TCA_OPTIONS);
+	nla_put(msg, TCA_TBF_PARMS, sizeof(q), &q);
+	nla_put_u32(msg, TCA_TBF_BURST, burst);
+	if (bytes > UINT32_MAX)
+		nla_put_u64(msg, TCA_TBF_RATE64, bytes);
+	nla_nest_end(msg, o);
+	return msg;
+}
+
 struct nl_msg *nlop_message(const struct op *op, int *rc)
 {
 	int index;
@@ -243,6 +279,8 @@ struct nl_msg *nlop_message(const struct op *op, int *rc)
 	}
 	if (op->kind == OP_ADDR_ADD || op->kind == OP_ADDR_DEL)
 		return addr_message(op, index);
+	if (op->kind == OP_RATE)
+		return rate_message(op, index);
 	if (op->kind == OP_NEIGH_ADD)
 		return neigh_message(op, index);
 	return route_message(op, index);

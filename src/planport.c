@@ -312,6 +312,45 @@ void plan_port_ipv6(const struct plan_input *in, struct plan *p,
 		plan_sysctl(in, p, b->name, path, "1", remember, false);
 }
 
+static void rate_words(uint64_t bits, char out[32])
+{
+	if (bits)
+		snprintf(out, 32, "%gmbit", (double)bits / 1e6);
+	else
+		str_put(out, 32, "none");
+}
+
+/* What goes to the guest is shaped on its tap. (What comes from it is limited
+ * by a rule.) The kernel keeps whole bytes. */
+static void plan_rate(const struct plan_input *in, struct plan *p,
+		      const struct bridge *b, const struct port *port,
+		      const struct klink *l)
+{
+	uint64_t want = port->guest ? port->guest->rate_in / 8 * 8 : 0;
+	uint64_t have = l ? l->rate : 0;
+	char w[32], h[32];
+	struct op *op, *undo;
+
+	if (want)
+		saved_add_note(state_add_bridge(in->st, b->name), 'q',
+			       port->name);
+	if (want == have)
+		return;
+	rate_words(want, w);
+	rate_words(have, h);
+	op = plan_add(p, OP_RATE, CLASS_SET, b->name, port->name,
+		      "set %s's rate_in to %s (was %s)", port->name, w, h);
+	op_drift(op, "rate_in", w, h);
+	op->rate = want;
+	op->may_fail = !want;
+	if (!l)
+		return;
+	undo = op_new(OP_RATE, port->name);
+	undo->rate = have;
+	undo->may_fail = !have;
+	op_add_undo(op, undo);
+}
+
 void plan_ports(const struct plan_input *in, struct plan *p,
 		const struct bridge *b)
 {
@@ -337,6 +376,7 @@ void plan_ports(const struct plan_input *in, struct plan *p,
 		plan_port_flags(p, b, port, l, port->guest &&
 				guest_filtered(port->guest) &&
 				!streq(in->fw_backend, "none"));
+		plan_rate(in, p, b, port, l);
 	}
 }
 

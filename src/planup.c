@@ -187,6 +187,13 @@ static void preflight(const struct plan_input *in, struct plan *p,
 			    "netbr'", b->name, b->name);
 	if (b->uplink && bridge_mode(b) == MODE_BRIDGED)
 		preflight_uplink(in, p, b);
+	for (size_t i = 0; i < in->m->n_guests; i++)
+		if (in->m->guests[i]->bridge == b &&
+		    in->m->guests[i]->rate_out &&
+		    !streq(in->fw_backend, "nftables"))
+			plan_refuse(p, "guest '%s': rate_out needs the nftables "
+				    "firewall; the one in use is %s",
+				    in->m->guests[i]->name, in->fw_backend);
 	for (size_t i = 0; i < b->ports.n; i++)
 		preflight_port(in, p, b, model_port(in->m,
 						    b->ports.v[i].text));

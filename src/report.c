@@ -19,6 +19,7 @@ static const char *const kind_names[OP_KIND_COUNT] = {
 	[OP_ANNOUNCE] = "announce", [OP_NEIGH_ADD] = "neighbour-add",
 	[OP_DNSMASQ] = "dnsmasq", [OP_CLIENT_STOP] = "dhcp-client-stop",
 	[OP_CLIENT_START] = "dhcp-client-start", [OP_CARRIER] = "carrier",
+	[OP_RATE] = "rate",
 };
 
 static void dump_json(json_t *j)
@@ -149,6 +150,11 @@ static json_t *guest_to_json(const struct session *s, const struct guest *g)
 		json_array_append_new(ips, json_string(g->ip.v[i].text));
 	json_object_set_new(o, "name", json_string(g->name));
 	json_object_set_new(o, "reserved", ips);
+	if (g->rate_in)
+		json_object_set_new(o, "rate_in", json_integer(g->rate_in));
+	if (g->rate_out)
+		json_object_set_new(o, "rate_out",
+				    json_integer(g->rate_out));
 	if (g->has_mac) {
 		json_object_set_new(o, "mac",
 				    json_string(mac_format(&g->mac, text)));
@@ -240,6 +246,14 @@ static const char *text(json_t *o, const char *key)
 	return t ? t : "";
 }
 
+static void print_rate(json_t *g, const char *key)
+{
+	json_int_t r = json_integer_value(json_object_get(g, key));
+
+	if (r)
+		printf(" %s %g mbit", key, (double)r / 1e6);
+}
+
 static void print_guest(json_t *g)
 {
 	json_t *ips = json_object_get(g, "reserved");
@@ -248,6 +262,8 @@ static void print_guest(json_t *g)
 	for (size_t i = 0; i < json_array_size(ips); i++)
 		printf("%s%s", i ? ", " : " reserved ",
 		       json_string_value(json_array_get(ips, i)));
+	print_rate(g, "rate_in");
+	print_rate(g, "rate_out");
 	if (*text(g, "lease"))
 		printf(" lease %s (%lld s left)", text(g, "lease"),
 		       (long long)json_integer_value(json_object_get(

@@ -127,6 +127,19 @@ static int choose(struct session *s, bool down)
 	return RC_OK;
 }
 
+/* Is any guest's rate set, or was it? Else nobody asks for qdiscs. */
+static bool has_rates(const struct session *s)
+{
+	for (size_t i = 0; i < s->m->n_guests; i++)
+		if (s->m->guests[i]->rate_in)
+			return true;
+	for (size_t i = 0; i < s->st.n_bridges; i++)
+		for (size_t k = 0; k < s->st.bridges[i].n_added; k++)
+			if (s->st.bridges[i].added[k][0] == 'q')
+				return true;
+	return false;
+}
+
 /* A link gets its mark in the message after the one that makes it. If a run
  * died in between, the record knows that it is ours. */
 static void mark_ours(struct session *s)
@@ -155,6 +168,8 @@ int session_dump(struct session *s)
 
 	kstate_free(&s->k);
 	rc = nldump_all(&s->nl, &s->k);
+	if (rc == 0 && has_rates(s))
+		rc = nldump_rates(&s->nl, &s->k);
 	if (rc < 0) {
 		msg_error("the kernel's state can't be read: %s",
 			  strerror(-rc));
