@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "doctor.h"
+#include "report.h"
 #include "spawn.h"
 #include "verbs.h"
 
@@ -12,13 +14,15 @@ static const char usage[] =
 	"  down                   remove what netbr made, give the uplink back\n"
 	"  plan                   what up would do; exit 3 if anything\n"
 	"  status                 wanted and actual; exit 3 on drift\n"
+	"  leases                 reserved, active and conflicting leases\n"
+	"  doctor                 what breaks guests' networks on this host\n"
 	"  try                    up, and back again unless it is confirmed\n"
 	"  confirm                keep what a try did\n"
 	"  revert                 go back now\n"
 	"Options:\n"
 	"  -c, --config FILE      instead of /etc/vmnet.conf\n"
 	"  -r, --root DIR         before every path but that of -c\n"
-	"  --json                 plan and status as JSON\n"
+	"  --json                 plan, status, leases, doctor as JSON\n"
 	"  --force                down: also foreign ports and running guests\n"
 	"  --wait SECONDS         for another run to end (default 10)\n"
 	"  --timeout SECONDS      try: for the confirmation (default 60)\n"
@@ -31,7 +35,8 @@ static const struct verb {
 } verbs[] = {
 	{ "up", true, false }, { "down", true, false },
 	{ "try", true, false }, { "plan", false, false },
-	{ "status", false, false }, { "confirm", false, true },
+	{ "status", false, false }, { "leases", false, false },
+	{ "doctor", false, false }, { "confirm", false, true },
 	{ "revert", false, true },
 };
 
@@ -51,6 +56,10 @@ static int dispatch(struct session *s, const char *verb)
 		return verb_down(s);
 	if (streq(verb, "try"))
 		return verb_try(s);
+	if (streq(verb, "leases"))
+		return report_leases(s, s->cli->json) ? RC_DIFFERENT : RC_OK;
+	if (streq(verb, "doctor"))
+		return verb_doctor(s);
 	return verb_show(s, streq(verb, "status"));
 }
 

@@ -52,8 +52,7 @@ static const struct key bridge_keys[BK_COUNT] = {
 	[BK_HOST] = { "host", conf_set_enum, B(host), ENUM(host_names),
 		      .later = true },
 	[BK_PROBE] = { "probe", conf_set_bool, B(probe), .later = true },
-	[BK_COEXIST] = { "coexist", conf_add_word, B(coexist), .list = true,
-			 .later = true },
+	[BK_COEXIST] = { "coexist", conf_add_word, B(coexist), .list = true },
 };
 
 static const struct key dhcp_keys[DK_COUNT] = {

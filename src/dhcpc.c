@@ -45,6 +45,11 @@ static bool names(const struct buf *cmd, const char *ifname)
 	return false;
 }
 
+static bool says(const struct buf *cmd, const char *word)
+{
+	return memmem(cmd->s, cmd->len, word, strlen(word));
+}
+
 /* The arguments, one a line; those of dhcpcd are lost behind its title. */
 static char *argv_lines(const char *comm, const char *ifname, struct buf *cmd)
 {
@@ -71,10 +76,10 @@ static int look_at(const char *pid, const char *ifname, char **argv)
 	    buf_read_file(&cmd, cmd_path, 65536) < 0 || !cmd.len)
 		return 0;
 	/* its helpers end with it */
-	if (strstr(cmd.s, "[privileged") || strstr(cmd.s, "[network") ||
-	    strstr(cmd.s, "[control"))
+	if (says(&cmd, "[privileged") || says(&cmd, "[network") ||
+	    says(&cmd, "[control"))
 		return 0;
-	if (strstr(cmd.s, "[manager]") || strstr(cmd.s, "[master]"))
+	if (says(&cmd, "[manager]") || says(&cmd, "[master]"))
 		return -1;
 	if (!names(&cmd, ifname))
 		return 0;

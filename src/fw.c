@@ -182,17 +182,71 @@ static int digest_family(struct nlx *nl, uint8_t family, struct digest *d)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-/* Our chain in iptables-nft's mangle table; d->rules tells it from another.
- * (That of iptables-legacy is not seen here, nor missed.) */
-static bool csum_rule(struct nlx *nl, const char *bridge, struct digest *d)
-{
-	_cleanup_free_ char *chain = xasprintf("netbr-%s-m", bridge);
-	struct nl_msg *msg = nft_request(NFT_MSG_GETRULE, NFPROTO_IPV4);
+/* Our chains in iptables-nft's tables: the checksum rule, and the accept in
+ * Docker's place. (Those of iptables-legacy are not seen here, nor missed.) */
+static const struct {
+	const char *table;
+	char suffix;
+} helpers[] = { { "mangle", 'm' }, { "filter", 'c' } };
 
-	*d = (struct digest){ .table = "mangle", .chain = chain };
-	nla_put_string(msg, NFTA_RULE_TABLE, "mangle");
-	nlx_dump(nl, msg, on_rule, NULL, d);
-	return d->found;
+struct helper_seen {
+	const char *chain;
+	bool jump, place;
+};
+
+static void on_docker_user(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_RULE_MAX + 1];
+	struct helper_seen *s = arg;
+
+	if (!nft_parse(h, NFT_MSG_NEWRULE, a, NFTA_RULE_MAX) ||
+	    !named(a[NFTA_RULE_CHAIN], "DOCKER-USER"))
+		return;
+	s->place = true;
+	if (a[NFTA_RULE_EXPRESSIONS])
+		s->jump |= memmem(nla_data(a[NFTA_RULE_EXPRESSIONS]),
+				  nla_len(a[NFTA_RULE_EXPRESSIONS]), s->chain,
+				  strlen(s->chain) + 1) != NULL;
+}
+
+static void on_docker_chain(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_CHAIN_MAX + 1];
+	struct helper_seen *s = arg;
+
+	if (nft_parse(h, NFT_MSG_NEWCHAIN, a, NFTA_CHAIN_MAX) &&
+	    named(a[NFTA_CHAIN_NAME], "DOCKER-USER"))
+		s->place = true;
+}
+
+/* A digest of them; 0 if there is none. */
+static uint64_t helper_digest(struct nlx *nl, const char *bridge)
+{
+	uint64_t h = 0;
+
+	for (size_t i = 0; i < N_ELEMENTS(helpers); i++) {
+		_cleanup_free_ char *chain = xasprintf("netbr-%s-%c", bridge,
+						       helpers[i].suffix);
+		struct nl_msg *msg = nft_request(NFT_MSG_GETRULE,
+						 NFPROTO_IPV4);
+		struct digest d = { .table = helpers[i].table,
+				    .chain = chain };
+		struct helper_seen seen = { .chain = chain };
+
+		nla_put_string(msg, NFTA_RULE_TABLE, helpers[i].table);
+		nlx_dump(nl, msg, on_rule, NULL, &d);
+		if (!d.found)
+			continue;
+		h = fnv64(h + 1, &d.rules, 8);
+		if (helpers[i].suffix != 'c')
+			continue;
+		nlx_dump(nl, nft_request(NFT_MSG_GETCHAIN, NFPROTO_IPV4),
+			 on_docker_chain, NULL, &seen);
+		nlx_dump(nl, nft_request(NFT_MSG_GETRULE, NFPROTO_IPV4),
+			 on_docker_user, NULL, &seen);
+		h = fnv64(h, seen.place && !seen.jump ? "-" : "+", 1);
+	}
+	return h;
 }
 
 static char *nft_digest(const char *bridge)
@@ -200,7 +254,7 @@ static char *nft_digest(const char *bridge)
 	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
 	struct digest d;
 	bool found = false, asked = true;
-	uint64_t h = 1;
+	uint64_t h = 1, helper;
 	struct nlx nl;
 
 	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
@@ -218,8 +272,9 @@ static char *nft_digest(const char *bridge)
 		h = fnv64(fnv64(fnv64(h, &d.chains, 8), &d.rules, 8), &d.elements,
 			8);
 	}
-	if (csum_rule(&nl, bridge, &d))
-		h = fnv64(h, &d.rules, 8);
+	helper = helper_digest(&nl, bridge);
+	if (helper)
+		h = fnv64(h, &helper, 8);
 	nlx_shut(&nl);
 	/* "could not ask" is never "absent": load or remove, to be sure */
 	if (!asked)
@@ -328,6 +383,9 @@ static const struct {
 
 static const char *const ipt_tables[] = { "filter", "nat", "mangle" };
 
+/* Docker's own place for the rules of others; there while Docker runs. */
+#define DOCKER_USER "DOCKER-USER"
+
 /* hook NULL: a chain that only our others jump to. */
 static const struct {
 	const char *table, *hook;
@@ -339,6 +397,7 @@ static const struct {
 	{ "nat", "PREROUTING", 'd', false },
 	{ "nat", "OUTPUT", 't', false },
 	{ "mangle", "POSTROUTING", 'm', false },
+	{ "filter", DOCKER_USER, 'c', false },
 	{ "nat", "PREROUTING", 'e', true },
 	{ "nat", NULL, 'o', true },
 };
@@ -471,6 +530,9 @@ static void add_jumps(enum ipt ipt, const char *text, const char *saved,
 			    !declares(jumps[i].suffix, bridge, out))
 				continue;
 			find_jump(saved, i, bridge, &jump, &chain);
+			if (streq(jumps[i].hook, DOCKER_USER) &&
+			    !strstr(saved, "\n:" DOCKER_USER " "))
+				continue;
 			if (!jump)
 				buf_printf(out, "-I %s -j netbr-%s-%c\n",
 					   jumps[i].hook, bridge,
@@ -699,17 +761,16 @@ static int ipt_load(const char *bridge, const char *text, char **why)
 
 /* ---- nftables, with iptables' help for one rule -------------------------- */
 
-/* The checksum rule is there, or iptables-legacy (which only its own
+/* Helper rules are there, or iptables-legacy (which only its own
  * program can see) is in use. */
-static bool may_have_csum(const char *bridge)
+static bool may_have_helpers(const char *bridge)
 {
-	struct digest d;
 	struct nlx nl;
 	bool found;
 
 	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
 		return false;
-	found = csum_rule(&nl, bridge, &d);
+	found = helper_digest(&nl, bridge);
 	nlx_shut(&nl);
 	return found || access(MADE_TABLES, F_OK) == 0 ||
 	       access("/proc/net/ip_tables_names", F_OK) == 0;
@@ -743,12 +804,44 @@ static int nft_load(const char *bridge, const char *text, char **why)
 	if (mark)
 		rc = ipt_load_one(IPT_4, bridge, mark + strlen(FW_CSUM_MARK),
 				  &ignored);
-	else if (may_have_csum(bridge))
+	else if (may_have_helpers(bridge))
 		rc = ipt_load_one(IPT_4, bridge, "", why);
 	if (mark && rc < 0)
-		msg_warn("DHCP replies may reach offloading guests without a "
-			 "checksum: %s", ignored ? ignored : strerror(-rc));
+		msg_warn("iptables' part was not loaded (DHCP replies may "
+			 "reach offloading guests without a checksum): %s",
+			 ignored ? ignored : strerror(-rc));
 	return mark ? 0 : rc;
+}
+
+/* ---- firewalld ------------------------------------------------------------ */
+
+/* It shows what it does in a table of its own: "in" if the bridge is in one of
+ * its zones, "out" if not, NULL if firewalld is not there. */
+static char *firewalld_digest(const char *bridge)
+{
+	struct tables t = { .name = "firewalld" };
+	struct nlx nl;
+
+	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+		return NULL;
+	nlx_dump(&nl, nft_request(NFT_MSG_GETTABLE, NFPROTO_INET),
+		 on_our_table, NULL, &t);
+	nlx_shut(&nl);
+	if (!t.text.len)
+		return NULL;
+	buf_free(&t.text);
+	return xstrdup(fw_table_names(NULL, "firewalld", bridge) ? "in" :
+		       "out");
+}
+
+static int firewalld_load(const char *bridge, bool in, char **why)
+{
+	_cleanup_free_ char *what = xasprintf("--%s-interface=%s", in ? "add" :
+					      "remove", bridge);
+	const char *const argv[] = { "firewall-cmd", "-q", "--zone=trusted",
+				     what, NULL };
+
+	return run_helper(argv, "", why);
 }
 
 /* ---- both ------------------------------------------------------------- */
@@ -757,6 +850,8 @@ char *fw_digest(const char *backend, const char *bridge)
 {
 	if (geteuid() != 0)
 		return NULL;	/* it may not be asked; session.c says so */
+	if (streq(backend, "firewalld"))
+		return firewalld_digest(bridge);
 	if (streq(backend, "nftables"))
 		return nft_digest(bridge);
 	if (streq(backend, "iptables"))
@@ -767,6 +862,8 @@ char *fw_digest(const char *backend, const char *bridge)
 int fw_load(const char *backend, const char *bridge, const char *text,
 	    char **why)
 {
+	if (streq(backend, "firewalld"))
+		return firewalld_load(bridge, *text, why);
 	if (streq(backend, "nftables"))
 		return nft_load(bridge, text, why);
 	if (streq(backend, "iptables"))
@@ -774,13 +871,36 @@ int fw_load(const char *backend, const char *bridge, const char *text,
 	return 0;
 }
 
-static void add_checksum_part(const struct bridge *b, struct buf *out)
+/* Docker drops what is forwarded, also between the ports of a bridge where
+ * bridge-nf-call-iptables is set: the one accept that it leaves a place for. */
+static void add_docker_part(const struct bridge *b, struct buf *out)
 {
-	if (!b->dhcp.present || b->dhcp.server == SERVER_NONE)
+	if (!list_has(&b->coexist, "docker"))
 		return;
-	buf_printf(out, FW_CSUM_MARK "*mangle\n:netbr-%s-m - [0:0]\n"
-		   "-A netbr-%s-m -o %s -p udp -m udp --dport 68 -j CHECKSUM "
-		   "--checksum-fill\nCOMMIT\n", b->name, b->name, b->name);
+	buf_printf(out, "*filter\n:netbr-%s-c - [0:0]\n", b->name);
+	if (bridge_routes(b))
+		buf_printf(out, "-A netbr-%s-c -i %s -j ACCEPT\n"
+			   "-A netbr-%s-c -o %s -j ACCEPT\n", b->name, b->name,
+			   b->name, b->name);
+	else
+		buf_printf(out, "-A netbr-%s-c -i %s -o %s -j ACCEPT\n",
+			   b->name, b->name, b->name);
+	buf_puts(out, "COMMIT\n");
+}
+
+/* What only iptables can do, or what must stand in its tables. */
+static void add_iptables_part(const struct bridge *b, struct buf *out)
+{
+	bool dhcp = b->dhcp.present && b->dhcp.server != SERVER_NONE;
+
+	if (dhcp || list_has(&b->coexist, "docker"))
+		buf_puts(out, FW_CSUM_MARK);
+	if (dhcp)
+		buf_printf(out, "*mangle\n:netbr-%s-m - [0:0]\n"
+			   "-A netbr-%s-m -o %s -p udp -m udp --dport 68 -j "
+			   "CHECKSUM --checksum-fill\nCOMMIT\n", b->name,
+			   b->name, b->name);
+	add_docker_part(b, out);
 }
 
 static bool any_filtered(const struct model *m, const struct bridge *b)
@@ -799,11 +919,12 @@ char *fw_text(const struct model *m, const struct facts *f,
 
 	if (streq(backend, "nftables")) {
 		if (output_render(m, f, OUT_NFTABLES, b, root, &out) == 0) {
-			add_checksum_part(b, &out);
+			add_iptables_part(b, &out);
 			return out.s;
 		}
 	} else if (output_render(m, f, OUT_IPTABLES, b, root, &out) == 0 &&
 		   output_render(m, f, OUT_IP6TABLES, b, root, &v6) == 0) {
+		add_docker_part(b, &out);
 		buf_puts(&out, FW_IP6_MARK);
 		buf_puts(&out, buf_str(&v6));
 		if (!any_filtered(m, b))
@@ -814,4 +935,104 @@ char *fw_text(const struct model *m, const struct facts *f,
 	}
 	buf_free(&out);
 	return NULL;
+}
+
+/* ---- other people's chains, for the doctor -------------------------------- */
+
+struct naming {
+	const char *table, *chain, *ifname;
+	uint8_t family;		/* 0: any */
+	bool found;
+};
+
+/* Interface names stand in rules and elements as text with its final NUL. */
+static void on_naming(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_RULE_MAX + 1];
+	struct nfgenmsg *g = nlmsg_data(h);
+	struct naming *n = arg;
+
+	if (!nft_parse(h, NFT_MSG_NEWRULE, a, NFTA_RULE_MAX) ||
+	    !named(a[NFTA_RULE_TABLE], n->table) ||
+	    (n->family && g->nfgen_family != n->family) ||
+	    (n->chain && !named(a[NFTA_RULE_CHAIN], n->chain)) ||
+	    !a[NFTA_RULE_EXPRESSIONS])
+		return;
+	n->found |= memmem(nla_data(a[NFTA_RULE_EXPRESSIONS]),
+			   nla_len(a[NFTA_RULE_EXPRESSIONS]), n->ifname,
+			   strlen(n->ifname) + 1) != NULL;
+}
+
+static bool rule_names(struct nlx *nl, uint8_t family, const char *table,
+		       const char *chain, const char *ifname)
+{
+	struct naming n = { table, chain, ifname, family, false };
+
+	nlx_dump(nl, nft_request(NFT_MSG_GETRULE, family), on_naming, NULL,
+		 &n);
+	return n.found;
+}
+
+bool fw_table_names(const char *chain, const char *table, const char *ifname)
+{
+	struct nlx nl;
+	bool yes;
+
+	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+		return false;
+	yes = rule_names(&nl, NFPROTO_UNSPEC, table, chain, ifname);
+	nlx_shut(&nl);
+	return yes;
+}
+
+static const char *nf_family_name(uint8_t f)
+{
+	return f == NFPROTO_INET ? "inet" : f == NFPROTO_IPV4 ? "ip" :
+	       f == NFPROTO_IPV6 ? "ip6" : NULL;
+}
+
+/* linux/netfilter.h: hook 2 is forward; linux/netfilter/nf_tables.h: policy 0
+ * is drop. */
+static void on_dropping(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_CHAIN_MAX + 1], *k[NFTA_HOOK_MAX + 1];
+	struct nfgenmsg *g = nlmsg_data(h);
+	_cleanup_free_ char *text = NULL;
+
+	if (!nft_parse(h, NFT_MSG_NEWCHAIN, a, NFTA_CHAIN_MAX) ||
+	    !nf_family_name(g->nfgen_family) || !a[NFTA_CHAIN_HOOK] ||
+	    !a[NFTA_CHAIN_POLICY] ||
+	    ntohl(nla_get_u32(a[NFTA_CHAIN_POLICY])) != NF_DROP ||
+	    nla_parse_nested(k, NFTA_HOOK_MAX, a[NFTA_CHAIN_HOOK], NULL) < 0 ||
+	    !k[NFTA_HOOK_HOOKNUM] ||
+	    ntohl(nla_get_u32(k[NFTA_HOOK_HOOKNUM])) != NF_INET_FORWARD ||
+	    str_begins(nla_get_string(a[NFTA_CHAIN_TABLE]), "netbr-"))
+		return;
+	text = xasprintf("%s %s %s", nf_family_name(g->nfgen_family),
+			 nla_get_string(a[NFTA_CHAIN_TABLE]),
+			 nla_get_string(a[NFTA_CHAIN_NAME]));
+	list_add(arg, text, (struct src){ .line = g->nfgen_family });
+}
+
+void fw_dropping_chains(const char *bridge, struct list *out)
+{
+	struct list all = { 0 };
+	struct nlx nl;
+
+	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+		return;
+	nlx_dump(&nl, nft_request(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC),
+		 on_dropping, NULL, &all);
+	for (size_t i = 0; i < all.n; i++) {
+		_cleanup_free_ char *text = xstrdup(all.v[i].text);
+		char *save, *table, *chain;
+
+		strtok_r(text, " ", &save);
+		table = strtok_r(NULL, " ", &save);
+		chain = strtok_r(NULL, " ", &save);
+		if (!rule_names(&nl, all.v[i].src.line, table, chain, bridge))
+			list_add(out, all.v[i].text, all.v[i].src);
+	}
+	list_free(&all);
+	nlx_shut(&nl);
 }

@@ -24,6 +24,13 @@ char *fw_digest(const char *backend, const char *bridge);
 int fw_load(const char *backend, const char *bridge, const char *text,
 	    char **why);
 
+/* Base chains of others on the forward hook that drop by policy and have no
+ * rule that names the bridge: "FAMILY TABLE CHAIN" each. */
+void fw_dropping_chains(const char *bridge, struct list *out);
+/* Is there a rule or set element with this interface name in a table (of any
+ * family; chain NULL: in any)? */
+bool fw_table_names(const char *chain, const char *table, const char *ifname);
+
 /* Renders what to load. NULL after an error message. */
 char *fw_text(const struct model *m, const struct facts *f,
 	      const char *backend, const struct bridge *b, const char *root);

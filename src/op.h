@@ -9,9 +9,9 @@ enum op_kind {
 	OP_BRIDGE_CREATE, OP_TAP_CREATE, OP_LINK_SET, OP_LINK_DELETE,
 	OP_ADDR_ADD, OP_ADDR_DEL, OP_ROUTE_ADD, OP_ROUTE_DEL, OP_SYSCTL,
 	OP_FIREWALL, OP_ANNOUNCE, OP_NEIGH_ADD, OP_DNSMASQ, OP_CLIENT_STOP,
-	OP_CLIENT_START, OP_CARRIER, OP_RATE,
+	OP_CLIENT_START, OP_CARRIER, OP_RATE, OP_LEASE,
 };
-#define OP_KIND_COUNT (OP_RATE + 1)
+#define OP_KIND_COUNT (OP_LEASE + 1)
 
 /* OP_DNSMASQ: start it, stop it, both, or have it read its reservations
  * again (SIGHUP). */
@@ -86,6 +86,7 @@ struct op {
 	char *argv;			/* OP_CLIENT_*: one argument a line */
 	int pid;			/* OP_CLIENT_STOP */
 	bool hold;			/* OP_CARRIER: take, or let go */
+	struct ip server, lease;	/* OP_LEASE: release it */
 	uint64_t rate;			/* OP_RATE: bit/s, 0 = none */
 	bool may_fail;			/* gone already is as good */
 	struct op *undo;		/* first of a list, or NULL */

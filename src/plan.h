@@ -3,6 +3,7 @@
 #ifndef NETBR_PLAN_H
 #define NETBR_PLAN_H
 
+#include "lease.h"
 #include "model.h"
 #include "op.h"
 #include "state.h"
@@ -38,6 +39,8 @@ struct plan_input {
 	bool (*dns_files)(void *arg, const char *bridge, uint64_t *conf,
 			  uint64_t *hosts);
 	bool (*dns_runs)(void *arg, const char *bridge);
+	/* The leases of a bridge's dnsmasq (caller frees); may be NULL. */
+	void (*leases)(void *arg, const char *bridge, struct leases *out);
 	bool has_tun;		/* can a tap be made here? */
 	/* The DHCP client of an interface, as dhcpc_find(); may be NULL. */
 	int (*dhcp_client)(void *arg, const char *ifname, char **argv);
@@ -81,6 +84,10 @@ void plan_release_port(const struct plan_input *in, struct plan *p,
 void plan_restore_sysctls(const struct plan_input *in, struct plan *p);
 void plan_firewall(const struct plan_input *in, struct plan *p,
 		   const struct bridge *b, const char *name);
+/* Puts b into firewalld's zone if it coexists; if not (or b is NULL) and it
+ * was us who put it there, takes it out. */
+void plan_firewalld(const struct plan_input *in, struct plan *p,
+		    const struct bridge *b, const char *name, bool ours);
 /* /proc/sys path (below it) of an interface's knob; caller frees. */
 char *ifname_sysctl(int family, const char *ifname, const char *knob);
 

@@ -126,6 +126,32 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 		saved_set_firewall(sb, in->fw_backend, text, "");
 }
 
+/* coexist = firewalld: the bridge is in the zone that accepts. */
+void plan_firewalld(const struct plan_input *in, struct plan *p,
+		    const struct bridge *b, const char *name, bool ours)
+{
+	struct saved_bridge *sb = state_bridge(in->st, name);
+	bool want = b && list_has(&b->coexist, "firewalld");
+	_cleanup_free_ char *have = NULL;
+	struct op *op;
+
+	if (want || ours)
+		have = in->fw_digest(in->arg, "firewalld", name);
+	if (want && sb)
+		saved_add_note(sb, 'z', "trusted");
+	if (!have || streq(have, want ? "in" : "out"))
+		return;
+	op = plan_add(p, OP_FIREWALL, want ? CLASS_CREATE : CLASS_DELETE, name,
+		      name, want ? "put %s into firewalld's zone trusted" :
+		      "take %s out of firewalld's zone trusted", name);
+	op_drift(op, "firewalld zone", want ? "trusted" : "none",
+		 want ? "none" : "trusted");
+	op->backend = xstrdup("firewalld");
+	op->text = xstrdup(want ? "in" : "");
+	op->may_fail = !want;
+	op_add_undo(op, firewall_op(name, "firewalld", want ? "" : "in"));
+}
+
 /* ---- uplink ----------------------------------------------------------- */
 
 /* An operation of the current batch; takes over the sentence. */
@@ -584,6 +610,7 @@ void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 		op_add_name(collected, name);
 	finish_delete(in, p, collected, name);
 	plan_firewall(in, p, NULL, name);
+	plan_firewalld(in, p, NULL, name, saved_has_note(sb, 'z', "trusted"));
 	state_drop_bridge(in->st, name);
 	plan_restore_sysctls(in, p);
 }

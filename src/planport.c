@@ -375,7 +375,7 @@ void plan_ports(const struct plan_input *in, struct plan *p,
 			plan_old_port(in, p, b, l, &w);
 		plan_port_flags(p, b, port, l, port->guest &&
 				guest_filtered(port->guest) &&
-				!streq(in->fw_backend, "none"));
+				in->m->firewall != FW_NONE);
 		plan_rate(in, p, b, port, l);
 	}
 }

@@ -2,6 +2,7 @@
  * brings along. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "planpart.h"
 
@@ -68,6 +69,35 @@ void plan_dns_stop(const struct plan_input *in, struct plan *p,
 		sb->dns_conf = sb->dns_hosts = 0;
 }
 
+/* A lease on an address that is now reserved for somebody else: dnsmasq would
+ * go on keeping it for who has it. Exactly that one goes. */
+static void plan_leases(const struct plan_input *in, struct plan *p,
+			const struct bridge *b)
+{
+	const struct cidr *own = bridge_address(b, AF_INET);
+	struct leases l = { 0 };
+
+	if (own && in->leases)
+		in->leases(in->arg, b->name, &l);
+	for (size_t i = 0; i < l.n; i++) {
+		const struct guest *g = lease_blocks(&l.v[i], in->m, b);
+		char ip[IP_TEXT], mac[MAC_TEXT];
+		struct op *op;
+
+		if (!g)
+			continue;
+		ip_format(&l.v[i].ip, ip);
+		mac_format(&l.v[i].mac, mac);
+		op = plan_add(p, OP_LEASE, CLASS_DELETE, b->name, b->name,
+			      "release %s, leased to %s, for guest %s", ip,
+			      mac, g->name);
+		op_drift(op, "lease", "free for its guest", mac);
+		op->server = own->ip;
+		op->lease = l.v[i].ip;
+	}
+	leases_free(&l);
+}
+
 void plan_dnsmasq(const struct plan_input *in, struct plan *p,
 		  const struct bridge *b)
 {
@@ -92,6 +122,8 @@ void plan_dnsmasq(const struct plan_input *in, struct plan *p,
 		plan_dns_change(p, b->name, true);
 	else if (sb->dns_hosts != hosts)
 		plan_dns_change(p, b->name, false);
+	if (in->dns_runs(in->arg, b->name))
+		plan_leases(in, p, b);
 	sb->dns_conf = conf;
 	sb->dns_hosts = hosts;
 }

@@ -496,6 +496,8 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 		plan_addresses(in, p, b, up, AF_INET6, 0);
 	plan_old_addresses(in, p, b, before);
 	plan_firewall(in, p, b, b->name);
+	plan_firewalld(in, p, b, b->name,
+		       saved_has_note(before, 'z', "trusted"));
 	if (up && !streq(plan_master(in, up), b->name))
 		plan_client_stop(in, p, b);
 	if (up)

@@ -98,6 +98,7 @@ static void put_bridge(struct buf *out, const struct bridge *b)
 	put_bool(out, "nat", b->nat);
 	put_bool(out, "filter", b->filter);
 	put_bool(out, "isolate", b->isolate);
+	put_opt_list(out, "coexist", &b->coexist);
 	put_text(out, "foreign_ports", foreign_names[b->foreign_ports]);
 	put_dhcp(out, &b->dhcp);
 	buf_puts(out, "}\n");

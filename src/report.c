@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "try.h"
@@ -19,7 +20,7 @@ static const char *const kind_names[OP_KIND_COUNT] = {
 	[OP_ANNOUNCE] = "announce", [OP_NEIGH_ADD] = "neighbour-add",
 	[OP_DNSMASQ] = "dnsmasq", [OP_CLIENT_STOP] = "dhcp-client-stop",
 	[OP_CLIENT_START] = "dhcp-client-start", [OP_CARRIER] = "carrier",
-	[OP_RATE] = "rate",
+	[OP_RATE] = "rate", [OP_LEASE] = "lease-release",
 };
 
 static void dump_json(json_t *j)
@@ -75,35 +76,122 @@ void report_plan(const struct plan *p, bool json)
 
 /* ---- leases ----------------------------------------------------------- */
 
-/* A guest's lease in dnsmasq's file: "EXPIRY MAC ADDRESS NAME CLIENT-ID".
- * False if it has none that still runs. */
-static bool find_lease(const struct session *s, const struct bridge *b,
-		       const struct mac *mac, char ip[IP_TEXT], long *left)
+/* A guest's lease, NULL if it has none that still runs. */
+static const struct lease *find_lease(const struct leases *l,
+				      const struct mac *mac)
 {
-	_cleanup_free_ char *below = xasprintf("/var/lib/netbr/%s.leases",
-					       b->name);
-	_cleanup_free_ char *path = path_join(s->cli->root, below);
-	_cleanup_buf_ struct buf text = { 0 };
-	char *save, *line;
+	for (size_t i = 0; i < l->n; i++)
+		if (mac_equal(&l->v[i].mac, mac))
+			return &l->v[i];
+	return NULL;
+}
 
-	if (buf_read_file(&text, path, 64 << 20) < 0 || !text.len)
-		return false;
-	for (line = strtok_r(text.s, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save)) {
-		char mac_text[64], ip_text[64];
-		struct mac m;
-		long expiry;
+static void lease_time_to_json(json_t *o, const struct lease *l)
+{
+	if (l->expiry)
+		json_object_set_new(o, "lease_left_s", json_integer(
+			l->expiry - (long)time(NULL)));
+}
 
-		if (sscanf(line, "%ld %63s %63s", &expiry, mac_text,
-			   ip_text) != 3 || !mac_parse(mac_text, &m) ||
-		    !mac_equal(&m, mac) ||
-		    (expiry && expiry < (long)time(NULL)))
+static json_t *lease_to_json(const struct session *s, const struct bridge *b,
+			     const struct lease *l)
+{
+	const struct guest *blocked = lease_blocks(l, s->m, b), *holder = NULL;
+	char ip[IP_TEXT], mac[MAC_TEXT];
+	json_t *o;
+
+	for (size_t i = 0; i < s->m->n_guests; i++)
+		if (s->m->guests[i]->has_mac && s->m->guests[i]->bridge == b &&
+		    mac_equal(&s->m->guests[i]->mac, &l->mac))
+			holder = s->m->guests[i];
+	o = json_pack("{s:s, s:s, s:s, s:s}", "lease", ip_format(&l->ip, ip),
+		      "mac", mac_format(&l->mac, mac), "hostname", l->name,
+		      "state", blocked ? "conflicting" : "active");
+	lease_time_to_json(o, l);
+	if (holder)
+		json_object_set_new(o, "guest", json_string(holder->name));
+	if (blocked)
+		json_object_set_new(o, "reserved_for",
+				    json_string(blocked->name));
+	return o;
+}
+
+/* Reservations that nobody uses just now. */
+static void add_reserved(const struct session *s, const struct bridge *b,
+			 const struct leases *l, json_t *out)
+{
+	char mac[MAC_TEXT];
+
+	for (size_t i = 0; i < s->m->n_guests; i++) {
+		const struct guest *g = s->m->guests[i];
+		const struct ip *ip = guest_ip(g, AF_INET);
+		const struct lease *have;
+
+		if (g->bridge != b || !g->has_mac || !ip)
 			continue;
-		*left = expiry ? expiry - (long)time(NULL) : 0;
-		str_put(ip, IP_TEXT, ip_text);
-		return true;
+		have = find_lease(l, &g->mac);
+		if (have && ip_equal(&have->ip, ip))
+			continue;
+		json_array_append_new(out, json_pack(
+			"{s:s, s:s, s:s, s:s}", "lease",
+			g->ip.v[0].text, "mac", mac_format(&g->mac, mac),
+			"guest", g->name, "state", "reserved"));
 	}
-	return false;
+}
+
+static const char *text(json_t *o, const char *key)
+{
+	const char *t = json_string_value(json_object_get(o, key));
+
+	return t ? t : "";
+}
+
+static void print_lease(const char *bridge, json_t *o)
+{
+	json_t *left = json_object_get(o, "lease_left_s");
+
+	printf("%-8s %-15s %s  %-11s %s", bridge, text(o, "lease"),
+	       text(o, "mac"), text(o, "state"), *text(o, "guest") ?
+	       text(o, "guest") : text(o, "hostname"));
+	if (left)
+		printf(" (%lld s left)", (long long)json_integer_value(left));
+	if (*text(o, "reserved_for"))
+		printf(", but it is reserved for %s", text(o, "reserved_for"));
+	putchar('\n');
+}
+
+bool report_leases(const struct session *s, bool json)
+{
+	json_t *all = json_array(), *o;
+	bool conflict = false;
+	size_t k;
+
+	for (size_t i = 0; i < s->n_bridges; i++) {
+		const struct bridge *b = s->bridges[i];
+		json_t *list = json_array();
+		struct leases l;
+
+		leases_load(&l, s->cli->root, b->name);
+		for (size_t n = 0; n < l.n; n++)
+			json_array_append_new(list, lease_to_json(s, b,
+								  &l.v[n]));
+		if (b->dhcp.present && b->dhcp.server == SERVER_OWN)
+			add_reserved(s, b, &l, list);
+		leases_free(&l);
+		json_array_foreach(list, k, o) {
+			conflict |= streq(text(o, "state"), "conflicting");
+			if (!json)
+				print_lease(b->name, o);
+		}
+		json_array_append_new(all, json_pack("{s:s, s:o}", "name",
+						     b->name, "leases", list));
+	}
+	if (json)
+		dump_json(json_pack("{s:i, s:o}", "version", SCHEMA_VERSION,
+				    "bridges", all));
+	else
+		json_decref(all);
+	return conflict;
 }
 
 /* ---- status ----------------------------------------------------------- */
@@ -140,11 +228,11 @@ static json_t *counters(const struct klink *l)
 			 "tx_dropped", (json_int_t)l->tx_dropped);
 }
 
-static json_t *guest_to_json(const struct session *s, const struct guest *g)
+static json_t *guest_to_json(const struct leases *l, const struct guest *g)
 {
 	json_t *o = json_object(), *ips = json_array();
+	const struct lease *have;
 	char text[MAC_TEXT], ip[IP_TEXT];
-	long left;
 
 	for (size_t i = 0; i < g->ip.n; i++)
 		json_array_append_new(ips, json_string(g->ip.v[i].text));
@@ -158,17 +246,18 @@ static json_t *guest_to_json(const struct session *s, const struct guest *g)
 	if (g->has_mac) {
 		json_object_set_new(o, "mac",
 				    json_string(mac_format(&g->mac, text)));
-		if (find_lease(s, g->bridge, &g->mac, ip, &left)) {
-			json_object_set_new(o, "lease", json_string(ip));
-			json_object_set_new(o, "lease_left_s",
-					    json_integer(left));
+		have = find_lease(l, &g->mac);
+		if (have) {
+			json_object_set_new(o, "lease", json_string(
+				ip_format(&have->ip, ip)));
+			lease_time_to_json(o, have);
 		}
 	}
 	return o;
 }
 
-static json_t *port_to_json(const struct session *s, const struct klink *l,
-			    const char *name)
+static json_t *port_to_json(const struct session *s, const struct leases *ls,
+			    const struct klink *l, const char *name)
 {
 	const struct port *p = model_port(s->m, name);
 	json_t *o = json_object();
@@ -187,7 +276,7 @@ static json_t *port_to_json(const struct session *s, const struct klink *l,
 		json_object_set_new(o, "counters", counters(l));
 	}
 	if (p && p->guest)
-		json_object_set_new(o, "guest", guest_to_json(s, p->guest));
+		json_object_set_new(o, "guest", guest_to_json(ls, p->guest));
 	return o;
 }
 
@@ -197,20 +286,25 @@ static json_t *ports_of(const struct session *s, const struct bridge *b,
 {
 	json_t *a = json_array();
 	bool bridged = b->uplink && bridge_mode(b) == MODE_BRIDGED;
+	struct leases ls;
+
+	leases_load(&ls, s->cli->root, b->name);
 
 	if (bridged)
-		json_array_append_new(a, port_to_json(s, kstate_link(
+		json_array_append_new(a, port_to_json(s, &ls, kstate_link(
 			&s->k, b->uplink), b->uplink));
 	for (size_t i = 0; i < b->ports.n; i++)
-		json_array_append_new(a, port_to_json(s, kstate_link(
+		json_array_append_new(a, port_to_json(s, &ls, kstate_link(
 			&s->k, b->ports.v[i].text), b->ports.v[i].text));
 	for (size_t i = 0; br && i < s->k.n_links; i++) {
 		const struct klink *l = &s->k.links[i];
 
 		if (l->master == br->index && !list_has(&b->ports, l->name) &&
 		    !(bridged && streq(b->uplink, l->name)))
-			json_array_append_new(a, port_to_json(s, l, l->name));
+			json_array_append_new(a, port_to_json(s, &ls, l,
+							      l->name));
 	}
+	leases_free(&ls);
 	return a;
 }
 
@@ -237,13 +331,6 @@ static json_t *bridge_to_json(const struct session *s,
 	}
 	json_object_set_new(o, "ports", ports_of(s, b, l));
 	return o;
-}
-
-static const char *text(json_t *o, const char *key)
-{
-	const char *t = json_string_value(json_object_get(o, key));
-
-	return t ? t : "";
 }
 
 static void print_rate(json_t *g, const char *key)

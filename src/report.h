@@ -11,4 +11,7 @@ void report_plan(const struct plan *p, bool json);
 void report_status(const struct session *s, const struct plan *drift,
 		   bool json);
 
+/* Prints reservations and leases. Is one in another's way? */
+bool report_leases(const struct session *s, bool json);
+
 #endif

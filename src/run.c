@@ -14,6 +14,7 @@
 #include "dhcpc.h"
 #include "dnsmasq.h"
 #include "fw.h"
+#include "lease.h"
 #include "nlop.h"
 #include "oldfiles.h"
 #include "sys.h"
@@ -102,6 +103,9 @@ static int do_op(const struct run_env *e, const struct op *op)
 			return hold_carrier(e->nl, op->object);
 		carrier_drop();
 		return 0;
+	case OP_LEASE:
+		return lease_release(e->root, op->bridge, &op->server,
+				     &op->lease);
 	case OP_CLIENT_STOP:
 		return dhcpc_stop(op->object, op->pid);
 	case OP_CLIENT_START:

@@ -71,6 +71,13 @@ static int ask_client(void *arg, const char *ifname, char **argv)
 	return dhcpc_find(ifname, argv);
 }
 
+static void ask_leases(void *arg, const char *bridge, struct leases *out)
+{
+	struct session *s = arg;
+
+	leases_load(out, s->cli->root, bridge);
+}
+
 /* ---- opening ---------------------------------------------------------- */
 
 static void add_gone(struct session *s, const char *name)
@@ -222,7 +229,8 @@ int session_open(struct session *s, const struct cli *c,
 		.sysctl = ask_sysctl, .fw_digest = ask_digest,
 		.fw_text = ask_text, .user_id = ask_account,
 		.tap_held = ask_held, .dns_files = ask_dns_files,
-		.dns_runs = ask_dns_runs, .dhcp_client = ask_client,
+		.dns_runs = ask_dns_runs, .leases = ask_leases,
+		.dhcp_client = ask_client,
 		.has_tun = access("/dev/net/tun", R_OK | W_OK) == 0,
 		.arg = s,
 	};

@@ -651,7 +651,7 @@ def test_status():
     contains(p.out, "drift: tap0 master: wanted br0, is none")
     j = json.loads(apply("status", "--json", check=False).out)
     eq([(d["object"], d["attribute"]) for d in j["drift"]],
-       [("tap0", "master")])
+       [("tap0", "master"), ("tap0", "group_fwd_mask")])
     p = apply("plan", "--json", check=False)
     eq(p.rc, 3)
     eq(json.loads(p.out)["operations"][0]["sentence"], "add tap0 to br0")

@@ -57,9 +57,14 @@ def kill_dnsmasq():
 # name: (how, the drifts (object, attribute), links that may be touched)
 TAMPER = {
     "a tap off its bridge": ("ip link set tap0 nomaster",
-                             [("tap0", "master")]),
+                             [("tap0", "master"),
+                              ("tap0", "group_fwd_mask")]),
+    "a filtered guest's BPDUs": (
+        "bridge link set dev tap0 guard on; ip link set tap0 type "
+        "bridge_slave group_fwd_mask 0", [("tap0", "group_fwd_mask")]),
     "a tap on another bridge": ("ip link set tap0 master br1",
-                                [("tap0", "master")]),
+                                [("tap0", "master"),
+                                 ("tap0", "group_fwd_mask")]),
     "a tap down": ("ip link set tap0 down", [("tap0", "up")]),
     "a tap's MAC": ("ip link set tap0 address 52:54:00:00:00:99",
                     [("tap0", "mac")]),
