@@ -343,7 +343,6 @@ static void check_ports(struct doctor *d, const struct bridge *b)
 {
 	static const unsigned int ports[] = { 67, 53 };
 	const struct cidr *own = bridge_address(b, AF_INET);
-	_cleanup_free_ char *mark = xasprintf("netbr-%s.conf", b->name);
 	_cleanup_free_ char *text = file_text("/proc/net/udp");
 	char *save = NULL, *line;
 	uint32_t addr = 0;

@@ -91,11 +91,18 @@ static size_t put_options(uint8_t *o, const struct lease *l,
 	memcpy(o + n, server->b, 4);
 	n += 4;
 	if (!streq(l->client_id, "*")) {
-		id = (strlen(l->client_id) + 1) / 3;
-		o[n++] = 61;
-		o[n++] = id > 255 ? 255 : id;
-		for (size_t i = 0; i < id && i < 255; i++)
-			o[n++] = strtoul(l->client_id + 3 * i, NULL, 16);
+		const char *p = l->client_id;
+		uint8_t *len = o + n + 1;
+
+		o[n] = 61;
+		n += 2;
+		for (id = 0; *p && id < 255; id++) {
+			char *end;
+
+			o[n++] = strtoul(p, &end, 16);
+			p = *end ? end + 1 : end;
+		}
+		*len = id;
 	}
 	o[n++] = 255;
 	return n;

@@ -200,7 +200,7 @@ char *firewall_name(const struct bridge *b)
 
 /* ---- views ------------------------------------------------------------ */
 
-static void view_port(struct view *v, const struct port *p)
+static void view_port(struct view *v, const struct port *p, bool without_rules)
 {
 	_cleanup_free_ char *var = shell_var(p->name);
 	_cleanup_buf_ struct buf words = { 0 };
@@ -227,6 +227,8 @@ static void view_port(struct view *v, const struct port *p)
 	view_if(v, "has_port_mac", tap || p->has_mac);
 	view_if(v, "has_port_mtu", p->mtu || p->bridge->mtu);
 	view_if(v, "isolated", port_isolated(p));
+	view_if(v, "filtered_port", p->guest && guest_filtered(p->guest) &&
+		!without_rules);
 }
 
 static void view_ports(struct view *v, const struct model *m,
@@ -239,7 +241,8 @@ static void view_ports(struct view *v, const struct model *m,
 	view_list(v, "ports");
 	for (size_t i = 0; i < b->ports.n; i++) {
 		view_port(view_add(v, "ports"),
-			  model_port(m, b->ports.v[i].text));
+			  model_port(m, b->ports.v[i].text),
+			  m->firewall == FW_NONE);
 		buf_printf(&all, "%s%s", all.len ? " " : "",
 			   b->ports.v[i].text);
 	}
