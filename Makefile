@@ -32,7 +32,7 @@ ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 O = $(if $(BUILD),$(BUILD)/)src/
 COMMON = addr check cli conf confval diag model oldfiles outfile print qemu scrub \
 	spawn tmpl util view viewfw
-APPLY = dhcpc dnsmasq doctor fw kstate lease nl nldump nlop op planback plandown planmove \
+APPLY = dhcpc dnsmasq doctor fw fwdelta kstate lease nl nldump nlop op planback plandown planmove \
 	planport planserve planup report run session state sys try verbs
 GEN_O = $(COMMON:%=$(O)%.o) $(O)gen.o
 APPLY_O = $(COMMON:%=$(O)%.o) $(APPLY:%=$(O)%.o) $(O)apply.o
@@ -62,8 +62,9 @@ check:
 demo:
 	@tests/demo
 
-bench: all
-	@tests/bench
+# BENCH="--full --markdown FILE --svg FILE" for the long one
+bench:
+	@tests/bench/run $(BENCH)
 
 golden: all
 	@tests/golden.sh --update

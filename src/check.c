@@ -365,7 +365,8 @@ static void complete_guest(struct guest *g)
 	if (!g->at[GK_VNET_HDR].line)
 		g->vnet_hdr = g->model == NIC_VIRTIO;
 	if (!g->at[GK_FILTER].line)
-		g->filter = g->bridge && g->bridge->filter;
+		g->filter = g->bridge && g->bridge->filter &&
+			    g->has_mac && g->tap;
 	if (!g->at[GK_ISOLATE].line)
 		g->isolate = g->bridge && g->bridge->isolate;
 	complete_forwards(g);

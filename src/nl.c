@@ -27,6 +27,7 @@ int nlx_open(struct nlx *nl, int protocol)
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
 	nl_socket_set_buffer_size(nl->sk, 1 << 20, 1 << 20);
+	nl->in = xrealloc(NULL, RECV_SIZE, 1);
 	return 0;
 }
 
@@ -35,6 +36,8 @@ void nlx_shut(struct nlx *nl)
 	if (nl->sk)
 		nl_socket_free(nl->sk);
 	nl->sk = NULL;
+	free(nl->in);
+	nl->in = NULL;
 }
 
 /* The text of an extended acknowledgement (linux/netlink.h, NLMSGERR_ATTR_*);
@@ -99,7 +102,7 @@ static int wait_acks(struct nlx *nl, uint32_t first_seq, unsigned int n,
 		     bool (*ignore)(void *arg, unsigned int n, int rc),
 		     void *arg)
 {
-	_cleanup_free_ char *p = xcalloc(RECV_SIZE, 1);
+	char *p = nl->in;
 	int rc = 0;
 
 	for (unsigned int got = 0; got < n;) {
@@ -227,14 +230,13 @@ static int dump_once(struct nlx *nl, struct nl_msg *msg, char *p,
 int nlx_dump(struct nlx *nl, struct nl_msg *msg, nlx_dump_fn fn,
 	    void (*again)(void *arg), void *arg)
 {
-	_cleanup_free_ char *p = xcalloc(RECV_SIZE, 1);
 	int rc = 1;
 
 	nl->why[0] = '\0';
 	for (int tries = 0; rc == 1 && tries < 8; tries++) {
 		if (tries && again)
 			again(arg);
-		rc = dump_once(nl, msg, p, fn, arg);
+		rc = dump_once(nl, msg, nl->in, fn, arg);
 	}
 	nlmsg_free(msg);
 	/* "could not ask" must never look like "absent" */

@@ -11,6 +11,7 @@ struct nlx {
 	struct nl_sock *sk;
 	char why[256];		/* the kernel's own words on the last error */
 	unsigned int changes;	/* changing messages sent */
+	char *in;		/* what is received goes here first */
 };
 
 /* Opens a socket of a netlink protocol (NETLINK_ROUTE, ...). 0 or -errno. */

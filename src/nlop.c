@@ -71,16 +71,31 @@ static void put_port(struct nl_msg *msg, const struct link_set *s)
 	nla_nest_end(msg, info);
 }
 
-/* The index of a link, 0 if it does not exist. Names change hands slowly:
- * one look-up for a run of operations on the same one. */
+static struct {
+	char name[IFNAMSIZ];
+	int index;
+} looked_up;
+
+void nlop_forget(void)
+{
+	looked_up.index = 0;
+}
+
+/* The index of a link, 0 if it does not exist: one look-up for a run of
+ * operations on the same one. */
 static int link_index(const char *name)
 {
-	return if_nametoindex(name);
+	if (looked_up.index && streq(looked_up.name, name))
+		return looked_up.index;
+	looked_up.index = if_nametoindex(name);
+	if (looked_up.index)
+		str_put(looked_up.name, sizeof(looked_up.name), name);
+	return looked_up.index;
 }
 
 bool link_exists(const char *name)
 {
-	return link_index(name);
+	return if_nametoindex(name);
 }
 
 static struct nl_msg *link_message(const struct op *op, int *rc)

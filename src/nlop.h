@@ -9,6 +9,8 @@
  * -errno if a link it names does not exist. */
 struct nl_msg *nlop_message(const struct op *op, int *rc);
 
+/* Indexes that were looked up count no longer: something has changed. */
+void nlop_forget(void);
 /* Does a link of this name exist? */
 bool link_exists(const char *name);
 

@@ -82,6 +82,8 @@ struct op {
 	struct kneigh neigh;		/* OP_NEIGH_ADD; index unused */
 	char *path, *value;		/* OP_SYSCTL */
 	char *backend, *text;		/* OP_FIREWALL; text "" = remove */
+	char *delta;			/* OP_FIREWALL: does the same as text
+					 * where nothing has drifted; NULL */
 	enum dns_action dns;		/* OP_DNSMASQ */
 	char *argv;			/* OP_CLIENT_*: one argument a line */
 	int pid;			/* OP_CLIENT_STOP */

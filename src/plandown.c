@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "fwdelta.h"
 #include "planpart.h"
 
 /* ---- sysctls ---------------------------------------------------------- */
@@ -121,6 +122,9 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 		 "none");
 	op->backend = xstrdup(in->fw_backend);
 	op->text = xstrdup(text);
+	if (digest && sb && sb->fw_digest && streq(digest, sb->fw_digest) &&
+	    streq(in->fw_backend, "nftables") && sb->fw_text)
+		op->delta = fw_delta(sb->fw_text, text);
 	op_add_undo(op, firewall_undo(sb, name, in->fw_backend, digest));
 	if (sb)
 		saved_set_firewall(sb, in->fw_backend, text, "");

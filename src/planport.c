@@ -351,32 +351,56 @@ static void plan_rate(const struct plan_input *in, struct plan *p,
 	op_add_undo(op, undo);
 }
 
-void plan_ports(const struct plan_input *in, struct plan *p,
-		const struct bridge *b)
+/* One port: what is said of it over netlink, or (quiet) only what is not. */
+static void plan_port(const struct plan_input *in, struct plan *p,
+		      const struct bridge *b, const struct port *port,
+		      bool quiet)
 {
-	for (size_t i = 0; i < b->ports.n; i++) {
-		const struct port *port = model_port(in->m,
-						     b->ports.v[i].text);
-		const struct klink *l = plan_link(in, port->name);
-		bool anew = port->type == PORT_TAP &&
-			    (!l || plan_tap_anew(in, port, l));
-		bool ours = anew || klink_is_ours(l);
-		struct link_set w;
+	const struct klink *l = plan_link(in, port->name);
+	bool anew = port->type == PORT_TAP &&
+		    (!l || plan_tap_anew(in, port, l));
+	bool ours = anew || klink_is_ours(l);
+	struct link_set w;
 
-		if (anew)
-			l = NULL;
-		wanted_port(in, b, port, ours, &w);
+	if (anew)
+		l = NULL;
+	if (quiet) {
 		if (!ours)
 			save_port(in, b, l);
 		plan_port_ipv6(in, p, b, port->name, l, !ours);
-		if (anew)
-			plan_new_port(p, b, port, &w);
-		else
-			plan_old_port(in, p, b, l, &w);
-		plan_port_flags(p, b, port, l, port->guest &&
-				guest_filtered(port->guest) &&
-				in->m->firewall != FW_NONE);
-		plan_rate(in, p, b, port, l);
+		return;
+	}
+	wanted_port(in, b, port, ours, &w);
+	if (anew)
+		plan_new_port(p, b, port, &w);
+	else
+		plan_old_port(in, p, b, l, &w);
+	plan_port_flags(p, b, port, l, port->guest &&
+			guest_filtered(port->guest) &&
+			in->m->firewall != FW_NONE);
+	plan_rate(in, p, b, port, l);
+}
+
+/* So many messages to a send: the kernel's lock is not held between them,
+ * but we learn of a failure only afterwards. */
+#define PORT_BATCH 64
+
+void plan_ports(const struct plan_input *in, struct plan *p,
+		const struct bridge *b)
+{
+	size_t first;
+
+	for (size_t i = 0; i < b->ports.n; i++)
+		plan_port(in, p, b, model_port(in->m, b->ports.v[i].text),
+			  true);
+	first = p->n;
+	for (size_t i = 0; i < b->ports.n; i++)
+		plan_port(in, p, b, model_port(in->m, b->ports.v[i].text),
+			  false);
+	for (size_t i = first; i < p->n; i++) {
+		if ((i - first) % PORT_BATCH == 0)
+			p->batches++;
+		p->v[i]->batch = p->batches;
 	}
 }
 

@@ -67,6 +67,7 @@ static int do_op(const struct run_env *e, const struct op *op)
 	int rc = 0;
 
 	set_why(NULL);
+	nlop_forget();
 	switch (op->kind) {
 	case OP_BRIDGE_CREATE:
 	case OP_LINK_SET:
@@ -89,6 +90,8 @@ static int do_op(const struct run_env *e, const struct op *op)
 		announce(op->object);
 		return 0;
 	case OP_FIREWALL:
+		if (op->delta && fw_change(op->delta) == 0)
+			return 0;
 		rc = fw_load(op->backend, op->bridge, op->text, &text);
 		set_why(text);
 		free(text);
@@ -425,8 +428,12 @@ static bool batch_ignores(void *arg, unsigned int n, int rc)
  * microseconds, unless another process is let in just then. */
 static void be_quick(bool on)
 {
+	static bool is_on;
 	struct sched_param p = { .sched_priority = on ? 1 : 0 };
 
+	if (on == is_on)
+		return;
+	is_on = on;
 	sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &p);
 }
 
@@ -436,11 +443,15 @@ static int do_batch(const struct run_env *e, struct plan *p, size_t i, size_t en
 {
 	struct nlx_batch b = { 0 };
 	unsigned int failed = 0;
+	bool quick = false;
 	int rc = 0;
 
+	nlop_forget();
 	for (size_t k = i; k < end; k++) {
 		struct nl_msg *msg = nlop_message(p->v[k], &rc);
 
+		/* routes change hands here: traffic is waiting */
+		quick |= p->v[k]->kind == OP_ROUTE_ADD;
 		if (!msg) {
 			buf_free(&b.bytes);
 			*failed_at = k;
@@ -451,7 +462,7 @@ static int do_batch(const struct run_env *e, struct plan *p, size_t i, size_t en
 	/* all of them reach the kernel, whatever happens to one */
 	for (size_t k = i; k < end; k++)
 		p->v[k]->done = true;
-	be_quick(true);
+	be_quick(quick);
 	rc = nlx_batch_send(e->nl, &b, &failed, batch_ignores, p->v + i);
 	be_quick(false);
 	set_why(e->nl->why);

@@ -173,10 +173,18 @@ static void cut_guests(struct view *v, const struct model *m,
 	for (size_t i = 0; i < m->n_guests; i++) {
 		const struct guest *g = m->guests[i];
 
-		for (size_t k = 0; g->bridge == of && g->isolate &&
-		     k < g->ip.n; k++) {
+		if (g->bridge != of || !g->isolate)
+			continue;
+		for (size_t k = 0; k < g->ip.n; k++) {
 			cut_address(v, of, from, &g->ip.v[k].cidr.ip, true);
 			cut_address(v, from, of, &g->ip.v[k].cidr.ip, false);
+		}
+		/* whatever address it uses */
+		if (g->has_mac) {
+			char text[MAC_TEXT];
+
+			view_set(add_cut(v, "cuts_mac", of, from), "mac",
+				 mac_format(&g->mac, text));
 		}
 	}
 }
@@ -189,6 +197,7 @@ static void view_isolated(struct view *v, const struct model *m,
 	view_list(v, "cuts");
 	view_list(v, "cuts4");
 	view_list(v, "cuts6");
+	view_list(v, "cuts_mac");
 	for (size_t i = 0; bridge_routes(b) && i < m->n_bridges; i++) {
 		const struct bridge *other = m->bridges[i];
 

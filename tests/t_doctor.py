@@ -126,6 +126,14 @@ def test_later_drop():
     assert not ping("10.99.0.1", ns=a.ns, timeout=1)
     cured("later-drop", "br1", "inet mine fw")
     must_ping("10.99.0.1", ns=a.ns)
+    # one that accepts by policy, but ends with a reject
+    sh("nft delete table inet mine")
+    run("nft", "-f", "-", input="table inet mine {\n chain fw {\n type filter "
+        "hook forward priority 10;\n ct state established accept\n"
+        " counter reject\n }\n}\n")
+    assert not ping("10.99.0.1", ns=a.ns, timeout=1)
+    cured("later-drop", "br1", "inet mine fw")
+    must_ping("10.99.0.1", ns=a.ns)
 
 
 def system_bus():

@@ -266,6 +266,31 @@ def test_real_guests_work_behind_the_filter():
     service("net.br1", "stop", check=False)
 
 
+def test_isolated_guest_without_an_address():
+    """Whatever address it takes, what it sends reaches no other bridge."""
+    Lan()
+    for backend in ("nftables", "iptables"):
+        text = """firewall = %s
+bridge br1 { mode = routed address = 192.168.50.1/24 }
+bridge br2 { mode = routed address = 192.168.60.1/24 }
+guest a { bridge = br1 tap = tap0 mac = 52:54:00:00:00:01 isolate = %s }
+guest c { bridge = br2 tap = tap2 mac = 52:54:00:00:00:03 ip = 192.168.60.10 }
+"""
+        conf(text % (backend, "off"))
+        up()
+        a = TapGuest("tap0", "52:54:00:00:00:01", ["192.168.50.33/24"],
+                     "192.168.50.1")
+        c = TapGuest("tap2", "52:54:00:00:00:03", ["192.168.60.10/24"],
+                     "192.168.60.1")
+        must_ping("192.168.60.10", ns=a.ns)
+        conf(text % (backend, "on"))
+        up()
+        assert not ping("192.168.60.10", ns=a.ns, timeout=1)
+        must_ping("192.168.50.1", ns=a.ns)
+        a.stop()
+        c.stop()
+
+
 def test_isolated_guests_and_bridges():
     """Isolated guests reach the host and the LAN, not one another; nor those
     of another bridge, from either side; for both backends."""

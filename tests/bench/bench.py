@@ -1,0 +1,404 @@
+"""make bench: netbr against the kernel's floor and its peers, in rotation.
+
+usage: bench.py [--full] [--markdown FILE] [--svg FILE] [NAME...]
+
+Every run happens in a network namespace of its own, with a root directory of
+its own; what is quoted are ratios of medians within one run of this program:
+absolute times on a shared machine mean nothing."""
+import argparse
+import ctypes
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+GEN, APPLY = TOP + "/src/netbr-gen", TOP + "/src/netbr-apply"
+FLOOR = TOP + "/build/bench/floor"
+libc = ctypes.CDLL(None, use_errno=True)
+WORK = tempfile.mkdtemp(prefix="netbr-bench-")
+NULL = subprocess.DEVNULL
+
+
+def sh(text, ns=None):
+    argv = ["sh", "-ec", text]
+    subprocess.run((["ip", "netns", "exec", ns] if ns else []) + argv,
+                   check=True, stdout=NULL, stderr=NULL)
+
+
+class Place:
+    """A namespace and a root for one run."""
+    n = 0
+
+    def __init__(self, config=None):
+        Place.n += 1
+        self.ns = "nbench%d-%d" % (os.getpid(), Place.n)
+        sh("ip netns add " + self.ns)
+        self.fd = os.open("/run/netns/" + self.ns, os.O_RDONLY)
+        self.root = "%s/%d" % (WORK, Place.n)
+        os.makedirs(self.root + "/etc")
+        os.makedirs(self.root + "/run")
+        if config:
+            self.conf(config)
+
+    def conf(self, text):
+        with open(self.root + "/etc/vmnet.conf", "w") as f:
+            f.write(text)
+        os.chmod(f.name, 0o644)
+
+    def enter(self):
+        libc.setns(self.fd, 0x40000000)
+
+    def run(self, argv, input=None, check=True):
+        """Milliseconds of wall time from fork to the end of the process."""
+        stdin = open(input) if input else NULL
+        t = time.perf_counter()
+        p = subprocess.Popen(argv, stdin=stdin, stdout=NULL,
+                             stderr=subprocess.PIPE, preexec_fn=self.enter)
+        err = p.stderr.read()
+        p.wait()
+        t = (time.perf_counter() - t) * 1e3
+        if check and p.returncode:
+            raise SystemExit("%s: rc %d: %s" % (argv, p.returncode,
+                                                err.decode()))
+        return t
+
+    def apply(self, *args, **kw):
+        return self.run([APPLY, "-q", "-r", self.root] + list(args), **kw)
+
+    def close(self):
+        os.close(self.fd)
+        sh("ip netns del " + self.ns)
+        shutil.rmtree(self.root)
+
+
+# ---- the jobs: name -> {contestant: function(place) -> ms} ------------------
+
+def config(n, firewall="none", ips=False, skip=None):
+    out = ["firewall = " + firewall,
+           "bridge br0 { mode = isolated stp = on forward_delay = 4 "
+           "hello_time = 2 mac = 52:54:ff:00:00:01 }"]
+    for i in range(n):
+        out.append("guest g%d { tap = t%d mac = 52:54:00:00:%02x:%02x "
+                   "owner = 1 %s }" % (
+                       i, i, i >> 8, i & 255, "ip = 10.0.%d.%d" % (
+                           1 + i // 250, 1 + i % 250) if ips else ""))
+    return "\n".join(out) + "\n"
+
+
+def batch(n, verb="create"):
+    """The same for `ip -batch`, one merged line a tap where it can be."""
+    path = "%s/batch-%s-%d" % (WORK, verb, n)
+    if os.path.exists(path):
+        return path
+    with open(path, "w") as f:
+        if verb == "create":
+            f.write("link add br0 address 52:54:ff:00:00:01 type bridge "
+                    "stp_state 1 forward_delay 400 hello_time 200\n")
+            for i in range(n):
+                f.write("tuntap add dev t%d mode tap user 1\n" % i)
+        if verb in ("create", "set"):
+            f.write("link set br0 up type bridge stp_state 1 forward_delay "
+                    "400 hello_time 200\n" if verb == "set" else
+                    "link set br0 up\n")
+            for i in range(n):
+                f.write("link set t%d address fe:54:00:00:%02x:%02x master "
+                        "br0 up\n" % (i, i >> 8, i & 255))
+        if verb == "delete":
+            for i in range(n):
+                f.write("link del t%d\n" % i)
+            f.write("link del br0\n")
+    return path
+
+
+def made(n, text=None):
+    p = Place(text or config(n))
+    p.apply("up")
+    return p
+
+
+def with_place(make, act):
+    def once():
+        p = make()
+        try:
+            return act(p)
+        finally:
+            p.close()
+    return once
+
+
+def job_create(n):
+    def shell(p):
+        lines = [l.replace("\n", "") for l in open(batch(n))]
+        return p.run(["sh", "-ec", "\n".join("ip " + l for l in lines)])
+
+    out = {
+        "floor": with_place(Place, lambda p: p.run([FLOOR, "create",
+                                                    str(n)])),
+        "netbr": with_place(lambda: Place(config(n)),
+                            lambda p: p.apply("up")),
+        "netbr, filtered": with_place(
+            lambda: Place(config(n, "nftables", True)),
+            lambda p: p.apply("up")),
+        "ip -batch": with_place(Place, lambda p: p.run(
+            ["ip", "-batch", batch(n)])),
+    }
+    if n <= 100:
+        out["sh + ip"] = with_place(Place, shell)
+    return out
+
+
+def job_converged(n):
+    return {
+        "floor": with_place(lambda: made(n), lambda p: p.run([FLOOR,
+                                                              "dump"])),
+        "netbr": with_place(lambda: made(n), lambda p: p.apply("up")),
+        "netbr, filtered": with_place(
+            lambda: made(n, config(n, "nftables", True)),
+            lambda p: p.apply("up")),
+        "ip -batch": with_place(lambda: made(n), lambda p: p.run(
+            ["ip", "-batch", batch(n, "set")])),
+    }
+
+
+def job_add(n):
+    def netbr(p):
+        p.conf(config(n + 1))
+        return p.apply("up")
+
+    return {
+        "floor": with_place(lambda: made(n), lambda p: p.run(
+            [FLOOR, "add", str(n)])),
+        "netbr": with_place(lambda: made(n), netbr),
+    }
+
+
+def job_down(n):
+    out = {
+        "floor": with_place(lambda: made(n), lambda p: p.run(
+            [FLOOR, "down", str(n)])),
+        "netbr": with_place(lambda: made(n), lambda p: p.apply("down")),
+    }
+    if n <= 100:
+        out["ip -batch"] = with_place(lambda: made(n), lambda p: p.run(
+            ["ip", "-batch", batch(n, "delete")]))
+    return out
+
+
+def job_start(_):
+    return {
+        "floor": with_place(lambda: made(0), lambda p: p.run(
+            ["ip", "link"])),
+        "netbr": with_place(lambda: made(0), lambda p: p.apply("plan")),
+    }
+
+
+def job_gen(n):
+    def netplan(p):
+        d = p.root + "/etc/netplan"
+        os.makedirs(d)
+        with open(d + "/a.yaml", "w") as f:
+            f.write("network:\n  version: 2\n  bridges:\n" + "".join(
+                "    b%d:\n      addresses: [10.%d.%d.1/24]\n" % (
+                    i, i >> 8, i & 255) for i in range(n)))
+        os.chmod(f.name, 0o600)
+        return p.run(["netplan", "generate", "--root-dir", p.root])
+
+    text = config(n, "nftables", True)
+    out = {
+        "floor": with_place(lambda: Place(text), lambda p: p.run(
+            [FLOOR, "parse", p.root + "/etc/vmnet.conf"])),
+        "netbr": with_place(lambda: Place(text), lambda p: p.run(
+            [GEN, "-q", "-r", p.root, "write"])),
+        "netbr, check": with_place(lambda: Place(text), lambda p: p.run(
+            [GEN, "-q", "-r", p.root, "check"])),
+    }
+    if shutil.which("netplan"):
+        out["netplan"] = with_place(Place, netplan)
+    return out
+
+
+def job_element(n):
+    """One guest's address changes."""
+    text = config(n, "nftables", True)
+
+    def netbr(p):
+        p.conf(text.replace("10.0.1.1 ", "10.9.9.9 "))
+        return p.apply("up")
+
+    return {
+        "floor": with_place(lambda: made(n, text), lambda p: p.run(
+            ["nft", "add", "element", "bridge", "netbr-br0", "own4",
+             '{ "t0" . 10.9.9.9 }'])),
+        "netbr": with_place(lambda: made(n, text), netbr),
+    }
+
+
+def job_reload(n):
+    """Somebody has flushed everything."""
+    text = config(n, "nftables", True)
+
+    def rules(p):
+        path = p.root + "/rules"
+        with open(path, "w") as f:
+            subprocess.run([GEN, "-r", p.root, "show", "nftables"], stdout=f,
+                           check=True)
+        p.run(["nft", "flush", "ruleset"])
+        return path
+
+    def netbr(p):
+        p.run(["nft", "flush", "ruleset"])
+        return p.apply("up")
+
+    return {
+        "floor": with_place(lambda: made(n, text), lambda p: p.run(
+            ["nft", "-f", rules(p)])),
+        "netbr": with_place(lambda: made(n, text), netbr),
+    }
+
+
+def blast(n, filtered):
+    """CPU of one frame of the last guest's, from its tap to the bridge."""
+    def act(p):
+        i = n - 1
+        out = subprocess.run(
+            [FLOOR, "blast", "t%d" % i, "30000", "5254ff000001",
+             "52540000%02x%02x" % (i >> 8, i & 255), "0a00%02x%02x" % (
+                 1 + i // 250, 1 + i % 250)], check=True,
+            stdout=subprocess.PIPE, preexec_fn=p.enter).stdout
+        return float(out) / 1e3
+
+    def make():
+        p = Place(config(n, "nftables" if filtered else "none", True)
+                  .replace("stp = on forward_delay = 4 hello_time = 2", ""))
+        # what others hang into the bridge's way is not measured
+        try:
+            sh("sysctl -w net.bridge.bridge-nf-call-iptables=0", p.ns)
+        except subprocess.CalledProcessError:
+            pass
+        p.apply("up")
+        return p
+
+    return with_place(make, act)
+
+
+def job_filter(n):
+    return {"floor": blast(n, False), "netbr": blast(n, True)}
+
+
+# job, N, gates {contestant pair: limit}; rounds quick and full
+JOBS = [
+    ("create", job_create, (100, 1000), {"floor": 1.25, "ip -batch": 1.0}),
+    ("converged", job_converged, (100, 1000), {"floor": 1.7,
+                                               "ip -batch": 0.2}),
+    ("add one", job_add, (100, 1000), {"floor": 1.4}),
+    ("down", job_down, (100, 1000), {"floor": {100: 1.3, 1000: 1.7},
+                                     "ip -batch": 1 / 15}),
+    ("start-up", job_start, (0,), {}),
+    ("generate", job_gen, (1000,), {"floor": 2.0, "netplan": 0.2}),
+    ("one guest's rule", job_element, (100, 1000), {"floor": 2.0}),
+    ("reload rules", job_reload, (1000,), {"floor": 1.3}),
+    ("filter, per frame", job_filter, (1, 100, 1000), {"floor": 1.3}),
+]
+
+
+def measure(contestants, rounds):
+    times = {c: [] for c in contestants}
+    for _ in range(rounds):
+        for c, once in contestants.items():
+            times[c].append(once())
+    return {c: statistics.median(t) for c, t in times.items()}
+
+
+def gate_of(gates, peer, n):
+    g = gates.get(peer)
+    return g.get(n) if isinstance(g, dict) else g
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("--full", action="store_true")
+    a.add_argument("--markdown")
+    a.add_argument("--svg")
+    a.add_argument("names", nargs="*")
+    a = a.parse_args()
+    rows, missed = [], 0
+    for name, job, sizes, gates in JOBS:
+        if a.names and not any(w in name for w in a.names):
+            continue
+        for n in sizes:
+            if n == 1000 and not a.full and name in ("down",):
+                continue
+            rounds = (5 if n >= 1000 else 9) if a.full else \
+                (3 if n >= 1000 else 5)
+            m = measure(job(n), rounds)
+            floor = m["floor"]
+            for c, ms in m.items():
+                gate, note = None, ""
+                if c == "netbr":
+                    for peer in m:
+                        g = gate_of(gates, peer, n)
+                        if g is None or peer == "netbr":
+                            continue
+                        ok = m["netbr"] <= g * m[peer]
+                        missed += not ok
+                        note += " %s %.3g x %s (gate %.3g)" % (
+                            "ok:" if ok else "MISSED:",
+                            m["netbr"] / m[peer], peer, g)
+                rows.append((name, n, c, ms, ms / floor, note.strip()))
+                print("%-18s %5d  %-16s %9.2f %s  %6.2f x floor  %s" % (
+                    name, n, c, ms, "us" if "frame" in name else "ms",
+                    ms / floor, note), flush=True)
+    if a.markdown:
+        markdown(a.markdown, rows)
+    if a.svg:
+        svg(a.svg, rows)
+    print("%d gates missed" % missed)
+
+
+def markdown(path, rows):
+    with open(path, "w") as f:
+        f.write("| job | N | who | median | x floor | gates |\n"
+                "| --- | --- | --- | --- | --- | --- |\n")
+        for name, n, c, ms, ratio, note in rows:
+            f.write("| %s | %d | %s | %.2f %s | %.2f | %s |\n" % (
+                name, n, c, ms, "µs" if "frame" in name else "ms", ratio,
+                note))
+
+
+def svg(path, rows):
+    """A bar for each contestant: times the floor, on a log scale."""
+    import math
+    bars = [r for r in rows if r[2] != "floor"]
+    h = 18
+    with open(path, "w") as f:
+        f.write('<svg xmlns="http://www.w3.org/2000/svg" width="760" '
+                'height="%d" font-family="sans-serif" font-size="12">\n'
+                '<rect width="100%%" height="100%%" fill="#fff"/>\n' % (
+                    len(bars) * h + 40))
+        for i, (name, n, c, ms, ratio, _) in enumerate(bars):
+            y = 24 + i * h
+            w = max(2, 300 * (math.log10(max(ratio, .1)) + 1) / 3.5)
+            f.write('<text x="8" y="%d">%s, N=%d: %s</text><rect x="300" '
+                    'y="%d" width="%.0f" height="%d" fill="%s"/><text x="%d" '
+                    'y="%d">%.2f</text>\n' % (
+                        y + 12, name, n, c, y, w, h - 4,
+                        "#2a7" if c.startswith("netbr") else "#999",
+                        306 + w, y + 12, ratio))
+        x = 300 + 300 / 3.5
+        f.write('<line x1="%.0f" x2="%.0f" y1="20" y2="%d" stroke="#000" '
+                'stroke-dasharray="3"/><text x="%.0f" y="14">the floor = 1 '
+                '(log scale)</text>\n</svg>\n' % (x, x, len(bars) * h + 24,
+                                                  x - 40))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)
