@@ -32,9 +32,16 @@ const struct klink *kstate_link(const struct kstate *k, const char *name)
 
 const struct klink *kstate_link_index(const struct kstate *k, int index)
 {
+	size_t *hint = &((struct kstate *)(uintptr_t)k)->hint;
+
+	/* mostly the bridge is asked for, again and again */
+	if (index && *hint < k->n_links && k->links[*hint].index == index)
+		return &k->links[*hint];
 	for (size_t i = 0; index && i < k->n_links; i++)
-		if (k->links[i].index == index)
+		if (k->links[i].index == index) {
+			*hint = i;
 			return &k->links[i];
+		}
 	return NULL;
 }
 

@@ -84,6 +84,7 @@ struct kstate {
 	struct kneigh *neighs;
 	size_t n_neighs;
 	struct strmap by_name;	/* link name -> index into links, + 1 */
+	size_t hint;		/* where the last look-up by index ended */
 };
 
 void kstate_free(struct kstate *k);

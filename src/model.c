@@ -113,19 +113,35 @@ void model_free(struct model *m)
 	free(m);
 }
 
+/* Names have 63 characters at most; a longer one is none of ours. */
+#define KEY_SIZE 72
+
+static const char *name_key(char key[KEY_SIZE], char kind, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (n > KEY_SIZE - 3)
+		n = KEY_SIZE - 3;
+	key[0] = kind;
+	key[1] = ':';
+	memcpy(key + 2, name, n);
+	key[2 + n] = '\0';
+	return key;
+}
+
 static void *index_name(struct model *m, char kind, const char *name,
 			void *object)
 {
-	_cleanup_free_ char *key = xasprintf("%c:%s", kind, name);
+	char key[KEY_SIZE];
 
-	return strmap_put(&m->by_name, key, object);
+	return strmap_put(&m->by_name, name_key(key, kind, name), object);
 }
 
 static void *find_name(const struct model *m, char kind, const char *name)
 {
-	_cleanup_free_ char *key = xasprintf("%c:%s", kind, name);
+	char key[KEY_SIZE];
 
-	return strmap_get(&m->by_name, key);
+	return strmap_get(&m->by_name, name_key(key, kind, name));
 }
 
 struct bridge *model_add_bridge(struct model *m, const char *name,

@@ -94,7 +94,7 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 		   const struct bridge *b, const char *name)
 {
 	struct saved_bridge *sb = state_bridge(in->st, name);
-	_cleanup_free_ char *digest = NULL, *text = NULL;
+	_cleanup_free_ char *digest = NULL, *text = NULL, *delta = NULL;
 	bool none = !b || streq(in->fw_backend, "none");
 	struct op *op;
 
@@ -115,16 +115,18 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 	if (digest && sb && sb->fw_digest && streq(digest, sb->fw_digest) &&
 	    streq(text, sb->fw_text))
 		return;
+	if (digest && sb && sb->fw_digest && streq(digest, sb->fw_digest) &&
+	    streq(in->fw_backend, "nftables") && sb->fw_text)
+		delta = fw_delta(sb->fw_text, text);
 	op = plan_add(p, OP_FIREWALL, digest ? CLASS_SET : CLASS_CREATE,
-		      name, name, "%s %s's %s rules", digest ? "replace" :
-		      "load", name, in->fw_backend);
+		      name, name, "%s %s's %s rules", delta ?
+		      "change elements of" : digest ? "replace" : "load",
+		      name, in->fw_backend);
 	op_drift(op, "firewall", "as configured", digest ? "different" :
 		 "none");
 	op->backend = xstrdup(in->fw_backend);
 	op->text = xstrdup(text);
-	if (digest && sb && sb->fw_digest && streq(digest, sb->fw_digest) &&
-	    streq(in->fw_backend, "nftables") && sb->fw_text)
-		op->delta = fw_delta(sb->fw_text, text);
+	op->delta = steal(&delta);
 	op_add_undo(op, firewall_undo(sb, name, in->fw_backend, digest));
 	if (sb)
 		saved_set_firewall(sb, in->fw_backend, text, "");

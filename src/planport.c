@@ -52,7 +52,7 @@ static void plan_tap_create(const struct plan_input *in, struct plan *p,
 	struct op *undo = op_new(OP_LINK_DELETE, port->name);
 
 	op_drift(op, "exists", "tap", "absent");
-	saved_add_note(state_add_bridge(in->st, b->name), 'n', port->name);
+	saved_append_note(state_add_bridge(in->st, b->name), 'n', port->name);
 	op->queues = port->queues;
 	op->tun.vnet_hdr = port->vnet_hdr;
 	if (port->owner)
@@ -217,8 +217,8 @@ static void plan_old_port(const struct plan_input *in, struct plan *p,
 	}
 	if ((w->has & LS_ALIAS) && !streq(w->alias, l->alias)) {
 		/* until it is marked, the record says whose it is */
-		saved_add_note(state_add_bridge(in->st, b->name), 'n',
-			       l->name);
+		saved_append_note(state_add_bridge(in->st, b->name), 'n',
+				  l->name);
 		plan_port_attr(p, b, l, w, LS_ALIAS, "alias", w->alias,
 			       l->alias, master);
 	}
@@ -332,8 +332,8 @@ static void plan_rate(const struct plan_input *in, struct plan *p,
 	struct op *op, *undo;
 
 	if (want)
-		saved_add_note(state_add_bridge(in->st, b->name), 'q',
-			       port->name);
+		saved_append_note(state_add_bridge(in->st, b->name), 'q',
+				  port->name);
 	if (want == have)
 		return;
 	rate_words(want, w);
@@ -410,13 +410,14 @@ void plan_foreign_ports(const struct plan_input *in, struct plan *p,
 {
 	const struct klink *br = plan_link(in, b->name);
 
-	for (size_t i = 0; br && i < in->k->n_links; i++) {
+	for (size_t i = 0; br && b->foreign_ports == FOREIGN_REMOVE &&
+	     i < in->k->n_links; i++) {
 		const struct klink *l = &in->k->links[i];
 		struct op *op, *undo;
 
-		if (l->master != br->index || list_has(&b->ports, l->name) ||
+		if (l->master != br->index || klink_is_ours(l) ||
 		    (b->uplink && streq(b->uplink, l->name)) ||
-		    klink_is_ours(l) || b->foreign_ports == FOREIGN_KEEP)
+		    list_has(&b->ports, l->name))
 			continue;
 		op = plan_add(p, OP_LINK_SET, CLASS_INTERRUPTS, b->name,
 			      l->name, "take %s off %s (foreign_ports = "

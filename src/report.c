@@ -280,6 +280,14 @@ static json_t *port_to_json(const struct session *s, const struct leases *ls,
 	return o;
 }
 
+static bool is_port(const struct model *m, const struct bridge *b,
+		    const char *name)
+{
+	const struct port *p = model_port(m, name);
+
+	return p && p->bridge == b;
+}
+
 /* The ports the config wants, then those that are there besides. */
 static json_t *ports_of(const struct session *s, const struct bridge *b,
 			const struct klink *br)
@@ -299,7 +307,7 @@ static json_t *ports_of(const struct session *s, const struct bridge *b,
 	for (size_t i = 0; br && i < s->k.n_links; i++) {
 		const struct klink *l = &s->k.links[i];
 
-		if (l->master == br->index && !list_has(&b->ports, l->name) &&
+		if (l->master == br->index && !is_port(s->m, b, l->name) &&
 		    !(bridged && streq(b->uplink, l->name)))
 			json_array_append_new(a, port_to_json(s, &ls, l,
 							      l->name));

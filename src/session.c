@@ -215,7 +215,7 @@ int session_open(struct session *s, const struct cli *c,
 		msg_error("netlink: %s", strerror(-rc));
 		return RC_FAILED;
 	}
-	if (facts_read(&s->f, m, c->root) < 0)
+	if (facts_read_few(&s->f, m, c->root) < 0)
 		return RC_FAILED;
 	state_load(&s->st, c->root);
 	rc = session_dump(s);

@@ -131,8 +131,12 @@ bool saved_has_note(const struct saved_bridge *b, char kind,
 
 void saved_add_note(struct saved_bridge *b, char kind, const char *text)
 {
-	if (saved_has_note(b, kind, text))
-		return;
+	if (!saved_has_note(b, kind, text))
+		saved_append_note(b, kind, text);
+}
+
+void saved_append_note(struct saved_bridge *b, char kind, const char *text)
+{
 	ARRAY_GROW(b->added, b->n_added);
 	b->added[b->n_added++] = xasprintf("%c %s", kind, text);
 }
@@ -363,7 +367,7 @@ static void bridge_from_json(struct state *s, json_t *o)
 		const char *t = json_string_value(e);
 
 		if (t && strlen(t) > 2)
-			saved_add_note(b, t[0], t + 2);
+			saved_append_note(b, t[0], t + 2);
 	}
 	b->dns_conf = json_integer_value(json_object_get(o, "dns_conf"));
 	b->dns_hosts = json_integer_value(json_object_get(o, "dns_hosts"));

@@ -68,6 +68,8 @@ struct saved_bridge *state_add_bridge(struct state *s, const char *name);
 void state_drop_bridge(struct state *s, const char *name);
 void saved_add_raw(struct raw **v, size_t *n, const uint8_t *p, size_t len);
 void saved_add_note(struct saved_bridge *b, char kind, const char *text);
+/* The same where it is known to be new: no look-up among the others. */
+void saved_append_note(struct saved_bridge *b, char kind, const char *text);
 bool saved_has_note(const struct saved_bridge *b, char kind,
 		    const char *text);
 void saved_clear_notes(struct saved_bridge *b);

@@ -134,6 +134,15 @@ static void read_services(struct facts *f, const struct model *m,
 
 int facts_read(struct facts *f, const struct model *m, const char *root)
 {
+	int rc = facts_read_few(f, m, root);
+
+	if (rc == 0)
+		read_services(f, m, root);
+	return rc;
+}
+
+int facts_read_few(struct facts *f, const struct model *m, const char *root)
+{
 	static const char *const ids[] = { "/etc/machine-id",
 					   "/var/lib/dbus/machine-id",
 					   "/etc/hostname" };
@@ -151,7 +160,6 @@ int facts_read(struct facts *f, const struct model *m, const char *root)
 		if (up && device_mac(root, up, text, &failed))
 			strmap_put(&f->macs, up, (void *)own_text(f, text));
 	}
-	read_services(f, m, root);
 	return failed ? -1 : 0;
 }
 

@@ -17,6 +17,8 @@ struct facts {
  * Returns 0, or -1 after a message if one can't be had: a MAC made without
  * the machine's id would be another. */
 int facts_read(struct facts *f, const struct model *m, const char *root);
+/* The same without the services, which only conf.d/net speaks of. */
+int facts_read_few(struct facts *f, const struct model *m, const char *root);
 void facts_free(struct facts *f);
 
 enum output_id {

@@ -187,6 +187,7 @@ def test_an_edit_touches_only_what_it_concerns():
                     "mac = 52:54:00:00:00:08 ip = 192.168.50.8 }\n"),
              ["set br0 ageing_time to 300 (was 60)",
               "remove tap2",
+              "change elements of br1's nftables rules",
               "have dnsmasq on br1 read its reservations (SIGHUP)"])):
         conf(text)
         gen("-q", "write")
@@ -276,11 +277,13 @@ def test_uplink_moves_there_and_back():
             down()
             time.sleep(0.1)
 
-    sent = no_loss([("10.99.0.2", lan.ns), ("10.99.0.1", None),
-                    ("fd99::2", lan.ns), ("fd99::1", None)], act)
-    stop.set()
-    t.join()
-    server.kill()
+    try:
+        sent = no_loss([("10.99.0.2", lan.ns), ("10.99.0.1", None),
+                        ("fd99::2", lan.ns), ("fd99::1", None)], act)
+    finally:
+        stop.set()
+        t.join()
+        server.kill()
     eq(failed, [], "the TCP connection")
     print("note: %d pings, 0 lost; %d TCP echoes, the slowest took %d ms" %
           (sent, len(echoes), max(echoes) * 1000))
