@@ -59,6 +59,8 @@ def random_config(r):
             keys.append("nat = off")
         if r.random() < .3:
             keys.append("isolate = on")
+        if r.random() < .1:
+            keys.append("coexist = { docker }")
         if mode != "auto" or r.random() < .5:
             keys.append("mode = " + mode)
         if nets and not uplink and r.random() < .5:
@@ -71,6 +73,13 @@ def random_config(r):
                 if nets and "." in nets[0] and r.random() < .5:
                     g.append("ip = " + nets[0].replace(
                         ".1/24", ".%d" % (10 + taps)))
+                    if routed and r.random() < .5:
+                        g.append('forward = { "%d:22", "%d:53/udp" }' % (
+                            2000 + taps, 3000 + taps))
+            if r.random() < .1:
+                g.append("filter = off")
+            if r.random() < .2:
+                g.append("rate_in = %dkbit" % r.randint(64, 10 ** 6))
             if r.random() < .2:
                 g.append("owner = daemon")
             if r.random() < .2:
