@@ -268,31 +268,37 @@ static bool title_ok(const struct scan_item *it)
 		     "'.', '_' and '-', at most 63", it->name);
 }
 
-/* What makes two items the same one. */
-static char *seen_name(const struct scan_item *it)
+/* What makes two items the same one; good until the next call. Asked for each
+ * of thousands of keys: one buffer for all. */
+static const char *seen_name(const struct scan_item *it)
 {
-	return xasprintf("%s\n%s\n%s\n%s", it->section, it->title, it->key,
-			 !it->name ? "=" : *it->section ? "" : it->name);
+	static struct buf b;
+	const char *const parts[] = {
+		it->section, "\n", it->title, "\n", it->key, "\n",
+		!it->name ? "=" : *it->section ? "" : it->name,
+	};
+
+	b.len = 0;
+	for (size_t i = 0; i < N_ELEMENTS(parts); i++)
+		buf_puts(&b, parts[i]);
+	return buf_str(&b);
 }
 
 /* Where the same key or section was set before, in this or another file. */
 static const struct scan_item *find_seen(const struct conf *c,
 					 const struct scan_item *it)
 {
-	_cleanup_free_ char *name = seen_name(it);
-
-	return strmap_get(&c->index, name);
+	return strmap_get(&c->index, seen_name(it));
 }
 
 static void remember(struct conf *c, const struct scan_item *it)
 {
-	_cleanup_free_ char *name = seen_name(it);
 	struct scan_item *copy = xcalloc(1, sizeof(*copy));
 
 	copy->src = it->src;
 	ARRAY_GROW(c->seen, c->n_seen);
 	c->seen[c->n_seen++] = copy;
-	strmap_put(&c->index, name, copy);
+	strmap_put(&c->index, seen_name(it), copy);
 	if (!*it->section && !it->name && flat_ifname(it->key)) {
 		ARRAY_GROW(c->flat, c->n_flat);
 		c->flat[c->n_flat++] = xstrdup(it->key);
@@ -438,9 +444,8 @@ static bool parse_buffer(cfg_t *cfg, const struct scrubbed *s)
 /* ---- from libconfuse's tree to the model ------------------------------- */
 
 /* All values of an option, borrowed from it; *n is 0 if it is not set. */
-static struct item *opt_values(cfg_t *sec, const char *name, size_t *n)
+static struct item *values_of(cfg_opt_t *opt, size_t *n)
 {
-	cfg_opt_t *opt = cfg_getopt(sec, name);
 	struct item *v;
 
 	*n = opt ? cfg_opt_size(opt) : 0;
@@ -448,6 +453,11 @@ static struct item *opt_values(cfg_t *sec, const char *name, size_t *n)
 	for (size_t i = 0; i < *n; i++)
 		v[i] = *(struct item *)cfg_opt_getnptr(opt, i);
 	return v;
+}
+
+static struct item *opt_values(cfg_t *sec, const char *name, size_t *n)
+{
+	return values_of(cfg_getopt(sec, name), n);
 }
 
 static const struct scan_item *seen_key(const struct conf *c,
@@ -478,16 +488,17 @@ static void load_keys(struct conf *c, const struct table *t, cfg_t *sec,
 		      const char *title, void *obj)
 {
 	for (unsigned int i = 0; i < t->n; i++) {
-		size_t n;
-		_cleanup_free_ struct item *v =
-			opt_values(sec, t->keys[i].name, &n);
+		/* table_opts() has made them in the table's order */
+		cfg_opt_t *opt = cfg_getnopt(sec, i);
+		_cleanup_free_ struct item *v = NULL;
 		const struct scan_item *it;
+		size_t n;
 
 		/* an empty list is set too: ports = {} */
-		cfg_opt_t *opt = cfg_getopt(sec, t->keys[i].name);
-
-		if (!n && !(opt && (opt->flags & CFGF_MODIFIED)))
+		if (!opt || (!cfg_opt_size(opt) &&
+			     !(opt->flags & CFGF_MODIFIED)))
 			continue;
+		v = values_of(opt, &n);
 		it = seen_key(c, t->section, title, t->keys[i].name);
 		set_key(t, i, obj, v, n,
 			n ? v[0].src : it ? it->src : (struct src){ 0 });

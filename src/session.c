@@ -29,8 +29,14 @@ static char *ask_digest(void *arg, const char *backend, const char *bridge)
 static char *ask_text(void *arg, const struct bridge *b)
 {
 	struct session *s = arg;
+	char *text = strmap_get(&s->texts, b->name);
 
-	return fw_text(s->m, &s->f, s->in.fw_backend, b, s->cli->root);
+	if (!text) {
+		text = fw_text(s->m, &s->f, s->in.fw_backend, b, s->cli->root);
+		if (text)
+			strmap_put(&s->texts, b->name, text);
+	}
+	return text ? xstrdup(text) : NULL;
 }
 
 static bool ask_account(void *arg, const char *name, bool group, uint32_t *id)
@@ -239,6 +245,10 @@ int session_open(struct session *s, const struct cli *c,
 
 void session_close(struct session *s)
 {
+	for (size_t i = 0; i < s->texts.room; i++)
+		if (s->texts.v[i].key)
+			free(s->texts.v[i].value);
+	strmap_free(&s->texts);
 	free(s->bridges);
 	for (size_t i = 0; i < s->n_gone; i++)
 		free(s->gone[i]);

@@ -18,6 +18,7 @@ struct session {
 	size_t n_bridges;
 	char **gone;	/* names of bridges that left the config */
 	size_t n_gone;
+	struct strmap texts;	/* bridge -> its firewall text, made once */
 };
 
 /* Opens netlink, reads facts and record, chooses the bridges. Returns RC_OK

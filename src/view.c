@@ -43,6 +43,14 @@ const struct output outputs[OUT_COUNT] = {
 		       SAFE_PATH, false, true },
 };
 
+/* Several outputs are made of one view: that of a bridge, or (b NULL) of all.
+ * `linear` outputs need more of it than others. */
+struct made_view {
+	const struct bridge *b;
+	struct view *v;
+	bool linear;
+};
+
 /* ---- facts ------------------------------------------------------------ */
 
 static const char *own_text(struct facts *f, const char *text)
@@ -169,6 +177,9 @@ void facts_free(struct facts *f)
 	strmap_free(&f->services);
 	list_free(&f->texts);
 	free(f->seed);
+	for (int i = 0; f->views && i < 2; i++)
+		view_free(f->views[i].v);
+	free(f->views);
 	*f = (struct facts){ 0 };
 }
 
@@ -443,7 +454,8 @@ static void view_needs(struct view *v, const struct bridge *b,
 }
 
 static void view_bridge(struct view *v, const struct model *m,
-			const struct bridge *b, const struct facts *f)
+			const struct bridge *b, const struct facts *f,
+			bool linear)
 {
 	_cleanup_free_ char *var = shell_var(b->name);
 	_cleanup_free_ char *upvar = b->uplink ? shell_var(b->uplink) : NULL;
@@ -486,7 +498,7 @@ static void view_bridge(struct view *v, const struct model *m,
 	view_routes(v, b);
 	view_dhcp(v, b);
 	view_reservations(v, m, b);
-	view_firewall(v, m, b);
+	view_firewall(v, m, b, linear);
 	view_needs(v, b, f);
 }
 
@@ -500,20 +512,38 @@ static bool any_routed(const struct model *m, int family)
 }
 
 static struct view *make_view(const struct model *m, const struct facts *f,
-			      const struct bridge *b)
+			      const struct bridge *b, bool linear)
 {
 	struct view *v = view_new();
 
 	view_if(v, "forward4", any_routed(m, AF_INET));
 	view_if(v, "forward6", any_routed(m, AF_INET6));
 	if (b) {
-		view_bridge(v, m, b, f);
+		view_bridge(v, m, b, f, linear);
 		return v;
 	}
 	view_list(v, "bridges");
 	for (size_t i = 0; i < m->n_bridges; i++)
-		view_bridge(view_add(v, "bridges"), m, m->bridges[i], f);
+		view_bridge(view_add(v, "bridges"), m, m->bridges[i], f,
+			    false);
 	return v;
+}
+
+static struct view *get_view(const struct model *m, const struct facts *f,
+			     const struct bridge *b, bool linear)
+{
+	struct facts *keep = (struct facts *)(uintptr_t)f;
+	struct made_view *slot;
+
+	if (!keep->views)
+		keep->views = xcalloc(2, sizeof(*keep->views));
+	slot = &keep->views[b ? 1 : 0];
+	if (!slot->v || slot->b != b || (linear && !slot->linear)) {
+		view_free(slot->v);
+		*slot = (struct made_view){ b, make_view(m, f, b, linear),
+					    linear };
+	}
+	return slot->v;
 }
 
 /* ---- outputs ---------------------------------------------------------- */
@@ -615,10 +645,10 @@ int output_render(const struct model *m, const struct facts *f,
 		return -1;
 	buf_puts(out, NETBR_HEADER " from vmnet.conf: do not edit, "
 		 "'netbr-gen write' replaces it.\n");
-	v = make_view(m, f, outputs[id].per_bridge ? b : NULL);
+	v = get_view(m, f, outputs[id].per_bridge ? b : NULL,
+		     id == OUT_EBTABLES);
 	ok = tmpl_render(file, buf_str(&text), outputs[id].allowed, v, out,
 			 &error);
-	view_free(v);
 	if (ok)
 		return 0;
 	msg_error("%s", error);

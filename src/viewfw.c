@@ -24,10 +24,14 @@ static struct ip eui64(const struct cidr *net, const struct mac *m)
 static void set_hex(struct view *v, const char *name, const uint8_t *b,
 		    size_t n)
 {
-	char text[2 * 16 + 3] = "0x";
+	static const char digits[] = "0123456789abcdef";
+	char text[2 * 16 + 3] = "0x", *p = text + 2;
 
-	for (size_t i = 0; i < n; i++)
-		snprintf(text + 2 + 2 * i, 3, "%02x", b[i]);
+	for (size_t i = 0; i < n; i++) {
+		*p++ = digits[b[i] >> 4];
+		*p++ = digits[b[i] & 15];
+	}
+	*p = '\0';
 	view_set(v, name, text);
 }
 
@@ -64,7 +68,7 @@ static void own6(struct view *v, const struct guest *g)
 			add_own(v, "own6", g->tap, &g->ip.v[i].cidr.ip);
 }
 
-static void view_guest(struct view *v, const struct guest *g)
+static void view_guest(struct view *v, const struct guest *g, bool linear)
 {
 	struct view *e = view_add(v, "filtered");
 	bool strict4 = guest_ip(g, AF_INET), strict6 = guest_ip(g, AF_INET6);
@@ -81,10 +85,12 @@ static void view_guest(struct view *v, const struct guest *g)
 		if (g->ip.v[i].cidr.ip.family != AF_INET)
 			continue;
 		add_own(v, "own4", g->tap, &g->ip.v[i].cidr.ip);
-		add_own(e, "own4", g->tap, &g->ip.v[i].cidr.ip);
+		if (linear)
+			add_own(e, "own4", g->tap, &g->ip.v[i].cidr.ip);
 	}
 	own6(v, g);
-	own6(e, g);
+	if (linear)
+		own6(e, g);
 	if (strict4)
 		view_set(view_add(v, "strict4"), "tap", g->tap);
 	if (strict6)
@@ -114,7 +120,7 @@ static void view_owned(struct view *v, const struct model *m,
 }
 
 static void view_filter(struct view *v, const struct model *m,
-			const struct bridge *b, bool *filters)
+			const struct bridge *b, bool linear, bool *filters)
 {
 	static const char *const lists[] = { "filtered", "own4", "own6",
 					     "strict4", "strict6", "owned4",
@@ -131,7 +137,7 @@ static void view_filter(struct view *v, const struct model *m,
 		any = true;
 		any4 |= guest_ip(g, AF_INET) != NULL;
 		any6 |= guest_ip(g, AF_INET6) != NULL;
-		view_guest(v, g);
+		view_guest(v, g, linear);
 	}
 	if (any)
 		view_owned(v, m, b);
@@ -289,11 +295,11 @@ static bool view_rates(struct view *v, const struct model *m,
 }
 
 void view_firewall(struct view *v, const struct model *m,
-		   const struct bridge *b)
+		   const struct bridge *b, bool linear)
 {
 	bool filters;
 
-	view_filter(v, m, b, &filters);
+	view_filter(v, m, b, linear, &filters);
 	view_isolated(v, m, b);
 	view_forwards(v, m, b);
 	view_if(v, "bridge_table", view_rates(v, m, b) || filters);

@@ -6,8 +6,9 @@
 #include "tmpl.h"
 
 /* Names everything that the nftables, iptables and ebtables templates use
- * beyond what the other templates see. */
+ * beyond what the other templates see. linear: also each guest's own
+ * addresses apart, which only ebtables has a use for. */
 void view_firewall(struct view *v, const struct model *m,
-		   const struct bridge *b);
+		   const struct bridge *b, bool linear);
 
 #endif

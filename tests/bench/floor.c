@@ -260,6 +260,10 @@ static void parse(const char *file)
 					     free), CFG_END() };
 	cfg_opt_t bridge[] = {
 		CFG_PTR_LIST_CB("mode", 0, CFGF_NONE, value, free),
+		CFG_PTR_LIST_CB("stp", 0, CFGF_NONE, value, free),
+		CFG_PTR_LIST_CB("forward_delay", 0, CFGF_NONE, value, free),
+		CFG_PTR_LIST_CB("hello_time", 0, CFGF_NONE, value, free),
+		CFG_PTR_LIST_CB("mac", 0, CFGF_NONE, value, free),
 		CFG_PTR_LIST_CB("address", 0, CFGF_NONE, value, free),
 		CFG_SEC("dhcp", dhcp, CFGF_NONE), CFG_END() };
 	cfg_opt_t guest[] = {
