@@ -269,8 +269,9 @@ def sigkill(part):
 def sigkill_of_all(part):
     """The same, and the guard, dnsmasq and every helper die in the same
     moment (they are in a PID namespace that ends)."""
+    # strace as the first process would wait for the orphans; a shell does not
     killed(part, ("unshare", "--pid", "--fork", "--kill-child",
-                  "--mount-proc"))
+                  "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh"))
 
 
 def make(what, name, part):
