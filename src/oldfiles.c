@@ -1,11 +1,9 @@
 #include "oldfiles.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILES "/run/netbr/files.json"
@@ -71,30 +69,9 @@ static json_t *load(const char *root)
 static int save(json_t *list, const char *root)
 {
 	_cleanup_free_ char *path = path_join(root, FILES);
-	_cleanup_free_ char *tmp = xasprintf("%s.new", path);
 	_cleanup_free_ char *text = json_dumps(list, 0);
-	_cleanup_fd_ int fd = -1;
-	size_t len;
 
-	if (!text)
-		return -ENOMEM;
-	len = strlen(text);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		  0600);
-	if (fd < 0)
-		return -errno;
-	for (size_t done = 0; done < len;) {
-		ssize_t n = write(fd, text + done, len - done);
-
-		if (n < 0) {
-			int rc = -errno;
-
-			unlink(tmp);
-			return rc;
-		}
-		done += n;
-	}
-	return rename(tmp, path) < 0 ? -errno : 0;
+	return text ? file_replace(path, text) : -ENOMEM;
 }
 
 static json_t *find(json_t *list, const char *path)

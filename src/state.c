@@ -1,11 +1,9 @@
 #include "state.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "diag.h"
@@ -460,12 +458,10 @@ void state_load(struct state *s, const char *root)
 int state_save(const struct state *s, const char *root)
 {
 	_cleanup_free_ char *path = path_join(root, STATE_FILE);
-	_cleanup_free_ char *tmp = xasprintf("%s.new", path);
 	_cleanup_free_ char *aside = xasprintf("%s.old", path);
 	_cleanup_free_ char *text = NULL;
-	_cleanup_fd_ int fd = -1;
 	json_t *j;
-	size_t len;
+	int rc;
 
 	if (!s->n_bridges && !s->n_sysctls)
 		return unlink(path) < 0 && errno != ENOENT &&
@@ -475,18 +471,9 @@ int state_save(const struct state *s, const char *root)
 	json_decref(j);
 	if (!text)
 		return -ENOMEM;
-	len = strlen(text);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		  0600);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, len) != (ssize_t)len)
-		return errno ? -errno : -ENOSPC;
-	if (rename(tmp, path) == 0)
-		return 0;
+	rc = file_replace(path, text);
 	/* what is no file can't be our record: it is put aside */
-	if (errno == EISDIR && rename(path, aside) == 0 &&
-	    rename(tmp, path) == 0)
-		return 0;
-	return -errno;
+	if (rc == -EISDIR && rename(path, aside) == 0)
+		rc = file_replace(path, text);
+	return rc;
 }

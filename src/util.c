@@ -307,3 +307,33 @@ void strmap_free(struct strmap *m)
 	free(m->v);
 	*m = (struct strmap){ 0 };
 }
+
+static int write_all(int fd, const char *text)
+{
+	for (size_t left = strlen(text); left;) {
+		ssize_t n = write(fd, text, left);
+
+		if (n < 0)
+			return -errno;
+		text += n;
+		left -= n;
+	}
+	return 0;
+}
+
+int file_replace(const char *path, const char *text)
+{
+	_cleanup_free_ char *tmp = xasprintf("%s.new", path);
+	_cleanup_fd_ int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC |
+				   O_CLOEXEC | O_NOFOLLOW, 0600);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = write_all(fd, text);
+	if (rc == 0 && rename(tmp, path) < 0)
+		rc = -errno;
+	if (rc < 0)
+		unlink(tmp);
+	return rc;
+}

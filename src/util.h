@@ -93,5 +93,9 @@ void strmap_free(struct strmap *m);
 int buf_read_fd(struct buf *b, int fd, size_t max);
 /* Reads a whole file. Returns 0 or -errno. */
 int buf_read_file(struct buf *b, const char *path, size_t max);
+/* Puts text in place of a file in one step (rename(2)), by way of PATH.new;
+ * mode 0600. The old file stays when it fails. 0 or -errno (-EISDIR: a
+ * directory is in its place). */
+int file_replace(const char *path, const char *text);
 
 #endif
