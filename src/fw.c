@@ -82,7 +82,8 @@ static void on_chain(struct nlmsghdr *h, void *arg)
 	struct digest *d = arg;
 
 	if (!nft_parse(h, NFT_MSG_NEWCHAIN, a, NFTA_CHAIN_MAX) ||
-	    !named(a[NFTA_CHAIN_TABLE], d->table))
+	    !named(a[NFTA_CHAIN_TABLE], d->table) ||
+	    (d->chain && !named(a[NFTA_CHAIN_NAME], d->chain)))
 		return;
 	d->found = true;
 	d->chains += fnv_attr(fnv_attr(fnv_attr(1, a[NFTA_CHAIN_NAME]),
@@ -219,10 +220,18 @@ static void on_docker_chain(struct nlmsghdr *h, void *arg)
 		s->place = true;
 }
 
-/* A digest of them; 0 if there is none. */
+/* A digest of them; 0 if there is none, or if they are part of the iptables
+ * backend's rules (which has a chain in filter's FORWARD always). */
 static uint64_t helper_digest(struct nlx *nl, const char *bridge)
 {
+	_cleanup_free_ char *forward = xasprintf("netbr-%s-f", bridge);
+	struct digest whole = { .table = "filter", .chain = forward };
 	uint64_t h = 0;
+
+	nlx_dump(nl, nft_request(NFT_MSG_GETCHAIN, NFPROTO_IPV4), on_chain,
+		 NULL, &whole);
+	if (whole.found)
+		return 0;
 
 	for (size_t i = 0; i < N_ELEMENTS(helpers); i++) {
 		_cleanup_free_ char *chain = xasprintf("netbr-%s-%c", bridge,
@@ -275,6 +284,7 @@ static char *nft_digest(const char *bridge)
 	helper = helper_digest(&nl, bridge);
 	if (helper)
 		h = fnv64(h, &helper, 8);
+	found |= helper;
 	nlx_shut(&nl);
 	/* "could not ask" is never "absent": load or remove, to be sure */
 	if (!asked)

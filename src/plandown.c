@@ -96,14 +96,17 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 	struct saved_bridge *sb = state_bridge(in->st, name);
 	_cleanup_free_ char *digest = NULL, *text = NULL, *delta = NULL;
 	bool none = !b || streq(in->fw_backend, "none");
+	const char *backend = sb && sb->fw_backend ? sb->fw_backend :
+			      in->fw_backend;
+	bool iptables = streq(backend, "iptables");
 	struct op *op;
 
-	if (none || (sb && sb->fw_backend &&
-		     !streq(sb->fw_backend, in->fw_backend))) {
+	/* the recorded ones first, since their record brings them back; the
+	 * other ones too, for a run may have died between the two */
+	if (iptables && (none || !streq(in->fw_backend, "iptables")))
+		remove_firewall(in, p, name, "iptables");
+	if (none || streq(in->fw_backend, "iptables"))
 		remove_firewall(in, p, name, "nftables");
-		if (sb && sb->fw_backend && streq(sb->fw_backend, "iptables"))
-			remove_firewall(in, p, name, "iptables");
-	}
 	if (none)
 		return;
 	text = in->fw_text(in->arg, b);

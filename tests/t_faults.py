@@ -274,6 +274,31 @@ def sigkill_of_all(part):
                   "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh"))
 
 
+def test_half_of_the_rules():
+    """A run and its guard that died between nft and iptables-restore leave
+    rules of one of them; with the record or without, down removes them."""
+    quick()
+    machine()
+    for firewall, lost in (("nftables", "nft list tables | grep netbr-br1 | "
+                            "sed s/^/delete\\ / | nft -f -"),
+                           ("iptables", "true")):
+        for forget in ("true", "rm /run/netbr/state.json"):
+            before = snapshot()
+            conf("firewall = %s\n%s" % (firewall, CONFIG))
+            up()
+            contains(run("iptables-save").out, "netbr-br1-m")
+            sh(lost)
+            sh(forget)
+            down()
+            assert "netbr-" not in run("iptables-save").out, (firewall,
+                                                              forget)
+            assert "netbr-" not in run("nft", "list", "ruleset").out
+            if forget == "true":
+                same(before, snapshot())
+            sh("ip addr replace 10.99.0.2/24 dev eth0; "
+               "ip addr replace fd99::2/64 dev eth0")
+
+
 def make(what, name, part):
     def test():
         what(part)
