@@ -176,15 +176,48 @@ static struct op *add_batched(struct plan *p, enum op_kind kind,
 	return op;
 }
 
+/* Has the address its subnet's route? A run that died while the uplink moved
+ * may have taken just that. */
+static bool has_subnet(const struct plan_input *in, const struct klink *up,
+		       const struct kaddr *a)
+{
+	struct cidr net = cidr_network(&a->c);
+
+	if (!(up->flags & IFF_UP) || a->flags & IFA_F_NOPREFIXROUTE ||
+	    net.plen == (a->c.ip.family == AF_INET ? 32 : 128))
+		return true;
+	for (size_t i = 0; i < in->k->n_routes; i++) {
+		const struct kroute *r = &in->k->routes[i];
+
+		if (plan_connected(r, up) && r->family == a->c.ip.family &&
+		    r->dst.plen == net.plen && ip_equal(&r->dst.ip, &net.ip))
+			return true;
+	}
+	return false;
+}
+
 static void give_address(const struct plan_input *in, struct plan *p,
 			 const char *bridge, const struct klink *up,
 			 const struct kaddr *a)
 {
+	const struct kaddr *have = kstate_addr(in->k, up->index, &a->c.ip);
 	char text[CIDR_TEXT];
 	struct op *op, *undo;
 
-	if (kstate_addr(in->k, up->index, &a->c.ip))
+	if (have && has_subnet(in, up, have))
 		return;
+	if (have) {
+		op = add_batched(p, OP_ADDR_DEL, CLASS_DELETE, bridge, up->name,
+				 xasprintf("remove %s without its route from "
+					   "%s", cidr_format(&have->c, text),
+					   up->name));
+		op->addr.c = have->c;
+		op->may_fail = true;
+		undo = op_new(OP_ADDR_ADD, up->name);
+		op_copy_raw(&undo->addr.raw, &undo->addr.raw_len, have->raw,
+			    have->raw_len);
+		op_add_undo(op, undo);
+	}
 	op = add_batched(p, OP_ADDR_ADD, CLASS_CREATE, bridge, up->name,
 			 xasprintf("give %s back to %s",
 				   cidr_format(&a->c, text), up->name));

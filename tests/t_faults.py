@@ -299,6 +299,21 @@ def test_half_of_the_rules():
                "ip addr replace fd99::2/64 dev eth0")
 
 
+def test_addresses_without_their_subnets():
+    """A run and its guard that died while the uplink moved leave its
+    addresses there, without the routes to their subnets."""
+    quick()
+    machine()
+    before = snapshot()
+    up()
+    sh("""sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0
+          ip addr add 10.99.0.2/24 dev eth0; ip addr add fd99::2/64 dev eth0
+          ip route del 10.99.0.0/24 dev eth0; ip route del fd99::/64 dev eth0
+          """)
+    down()
+    same(before, snapshot())
+
+
 def make(what, name, part):
     def test():
         what(part)
