@@ -272,6 +272,37 @@ int nldump_all(struct nlx *nl, struct kstate *k)
 	return rc;
 }
 
+struct settled {
+	int index;
+	bool no;
+};
+
+static void on_tentative(struct nlmsghdr *h, void *arg)
+{
+	struct settled *s = arg;
+	struct kaddr a;
+
+	if (h->nlmsg_type == RTM_NEWADDR &&
+	    kaddr_parse(&a, nlmsg_data(h), nlmsg_datalen(h)) &&
+	    a.index == s->index)
+		s->no |= (a.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) ==
+			 IFA_F_TENTATIVE;
+}
+
+static void again_settled(void *arg)
+{
+	((struct settled *)arg)->no = false;
+}
+
+bool nldump_settled(struct nlx *nl, int index)
+{
+	struct ifaddrmsg addr = { .ifa_family = AF_INET6 };
+	struct settled s = { .index = index };
+
+	return nlx_dump(nl, request(RTM_GETADDR, &addr, sizeof(addr)),
+			on_tentative, again_settled, &s) < 0 || !s.no;
+}
+
 /* linux/pkt_sched.h: TCA_TBF_PARMS holds the rate in bytes a second, or, past
  * 32 bits, TCA_TBF_RATE64 does. */
 static void on_qdisc(struct nlmsghdr *h, void *arg)

@@ -8,6 +8,10 @@
 /* Fills *k (zeroed by the caller). Four dumps. Returns 0, or -errno with
  * *k empty: an incomplete dump is never passed on. */
 int nldump_all(struct nlx *nl, struct kstate *k);
+/* Are all IPv6 addresses of a link in use, none of them tentative? The kernel
+ * puts a new one into use some time after its request (addrconf.c: a work
+ * queue), even where no duplicate is looked for. True too if it can't say. */
+bool nldump_settled(struct nlx *nl, int index);
 /* Adds what our qdiscs on the links of *k are set to. 0 or -errno. */
 int nldump_rates(struct nlx *nl, struct kstate *k);
 

@@ -483,14 +483,14 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 					 bridge_stays);
 		else if (br)
 			give_from_bridge(in, p, bridge, br, up, bridge_stays);
+		/* until then the bridge answers for the addresses */
+		if (br && plan_moves_ipv6(in, br))
+			plan_settle(p, bridge, up->name);
 		if (br && bridge_stays)
 			take_addresses(in, p, bridge, br, sb);
 	}
-	if (br && !bridge_stays && (br->flags & IFF_UP)) {
+	if (br && !bridge_stays && (br->flags & IFF_UP))
 		plan_set_up(p, bridge, bridge, false, true);
-		if (up)
-			p->v[p->n - 1]->batch = p->batches;
-	}
 	if (up) {
 		quiet_dad(in, p, bridge, up, true);
 		plan_client_start(in, p, bridge, up->name);

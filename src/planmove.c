@@ -282,6 +282,12 @@ static struct op *plan_carrier(struct plan *p, const struct bridge *b,
 	return op;
 }
 
+struct op *plan_settle(struct plan *p, const char *bridge, const char *link)
+{
+	return plan_add(p, OP_SETTLE, CLASS_SET, bridge, link,
+			"wait until %s answers for its IPv6 addresses", link);
+}
+
 /* The bridge comes up and the uplink joins, in this order where the bridge
  * can be given a carrier before: then all that the LAN sends is either the
  * uplink's or the bridge's, whatever comes between two messages. Without,
@@ -355,6 +361,9 @@ void plan_uplink(const struct plan_input *in, struct plan *p,
 	}
 	if (joins && in->has_tun)
 		plan_carrier(p, b, false);
+	if (plan_moves_ipv6(in, up))
+		op_add_undo(plan_settle(p, b->name, b->name),
+			    op_new(OP_SETTLE, b->uplink));
 	for (size_t i = in->k->n_addrs; i-- > 0;) {
 		const struct kaddr *a = &in->k->addrs[i];
 		struct op *op, *undo;

@@ -22,6 +22,7 @@ const char *plan_master(const struct plan_input *in,
 /* Is it the kernel's own route to the subnet of an address of the link? */
 bool plan_connected(const struct kroute *r, const struct klink *l);
 /* Does the uplink bring IPv6 addresses along? */
+struct op *plan_settle(struct plan *p, const char *bridge, const char *link);
 bool plan_moves_ipv6(const struct plan_input *in, const struct klink *up);
 /* Records how the uplink was, the first time it is seen. */
 void plan_save_uplink(const struct plan_input *in, const struct bridge *b,

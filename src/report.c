@@ -21,6 +21,7 @@ static const char *const kind_names[OP_KIND_COUNT] = {
 	[OP_DNSMASQ] = "dnsmasq", [OP_CLIENT_STOP] = "dhcp-client-stop",
 	[OP_CLIENT_START] = "dhcp-client-start", [OP_CARRIER] = "carrier",
 	[OP_RATE] = "rate", [OP_LEASE] = "lease-release",
+	[OP_SETTLE] = "address-wait",
 };
 
 static void dump_json(json_t *j)

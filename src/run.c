@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "dnsmasq.h"
 #include "fw.h"
 #include "lease.h"
+#include "nldump.h"
 #include "nlop.h"
 #include "oldfiles.h"
 #include "sys.h"
@@ -61,6 +63,17 @@ static int hold_carrier(struct nlx *nl, const char *bridge)
 	return rc;
 }
 
+/* Before an address leaves a link, the other one must answer for it. Only
+ * waited for: what is true in the end is read back anyway. */
+static void settle(struct nlx *nl, const char *link)
+{
+	int index = if_nametoindex(link);
+
+	for (int ms = 0; index && ms < 2000 && !nldump_settled(nl, index);
+	     ms++)
+		usleep(1000);
+}
+
 static int do_op(const struct run_env *e, const struct op *op)
 {
 	char *text = NULL;
@@ -105,6 +118,9 @@ static int do_op(const struct run_env *e, const struct op *op)
 		if (op->hold)
 			return hold_carrier(e->nl, op->object);
 		carrier_drop();
+		return 0;
+	case OP_SETTLE:
+		settle(e->nl, op->object);
 		return 0;
 	case OP_LEASE:
 		return lease_release(e->root, op->bridge, &op->server,

@@ -249,7 +249,15 @@ def test_tampering_is_named_and_healed():
     wrong = []
     for name, (how, want) in TAMPER.items():
         try:
-            tamper(name, how, want)
+            try:
+                tamper(name, how, want)
+            except AssertionError as e:
+                if "up touched" not in str(e):
+                    raise
+                # the kernel tells of carriers up to a second late (link
+                # watch): of ours, up would do the same again
+                time.sleep(1.2)
+                tamper(name, how, want)
         except AssertionError as e:
             wrong.append("%s: %s" % (name, e))
             up()
