@@ -16,8 +16,8 @@ INSTALL ?= install
 CFLAGS ?= -O2 -g
 VERSION = 0.1
 
-LIBS_GEN = libconfuse jansson
-LIBS_APPLY = libconfuse libnl-3.0 jansson
+LIBS_GEN = libconfuse libnl-genl-3.0 jansson
+LIBS_APPLY = libconfuse libnl-3.0 libnl-genl-3.0 jansson
 
 HARDEN_C ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 HARDEN_L ?= -pie -Wl,-z,relro,-z,now
@@ -31,9 +31,9 @@ ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 
 O = $(if $(BUILD),$(BUILD)/)src/
 COMMON = addr check cli conf confval diag model oldfiles outfile print qemu scrub \
-	spawn tmpl util view viewfw
-APPLY = dhcpc dnsmasq doctor fw fwdelta kstate lease nl nldump nlop op planback plandown planmove \
-	planport planserve planup report run session state sys try verbs
+	spawn tmpl util view viewfw wifi
+APPLY = dhcpc dnsmasq doctor fw fwdelta kstate lease nl nldump nlop op planback plandown \
+	planmacnat planmove 	planport planserve planup report run session state sys try verbs
 GEN_O = $(COMMON:%=$(O)%.o) $(O)gen.o
 APPLY_O = $(COMMON:%=$(O)%.o) $(APPLY:%=$(O)%.o) $(O)apply.o
 

@@ -308,8 +308,8 @@ static void complete_bridge(struct bridge *b)
 	complete_timers(b);
 	complete_ranges(b);
 	if (!b->at[BK_MAC].line)
-		b->mac_policy = b->uplink && mode == MODE_BRIDGED ?
-				MACP_UPLINK : MACP_STABLE;
+		b->mac_policy = bridge_takes_over(b) ? MACP_UPLINK :
+				MACP_STABLE;
 	if (!b->at[BK_NAT].line)
 		b->nat = mode == MODE_ROUTED;
 	if (!b->at[BK_FILTER].line)
@@ -394,12 +394,22 @@ static void complete_guest(struct guest *g)
 
 static void check_later(const struct bridge *b)
 {
-	if (b->mode == MODE_WDS || b->mode == MODE_MACNAT ||
-	    b->mode == MODE_PROXYARP)
+	if (b->mode == MODE_PROXYARP)
 		diag_error(b->at[BK_MODE], mode_names[b->mode],
 			   "mode '%s' is not yet available in this version: "
-			   "use bridged, routed, isolated or auto",
-			   mode_names[b->mode]);
+			   "use macnat or routed", mode_names[b->mode]);
+}
+
+/* Guests behind the uplink's one MAC: its MAC is the bridge's. */
+static void check_macnat(const struct bridge *b)
+{
+	if (b->at[BK_MAC].line && b->mac_policy != MACP_UPLINK)
+		diag_error(b->at[BK_MAC], NULL, "in mode macnat the bridge "
+			   "has the MAC address of its uplink: take mac out");
+	if (b->stp)
+		diag_error(b->at[BK_STP], NULL, "in mode macnat no bridge can "
+			   "be seen from outside, so there is nothing for STP "
+			   "to do: take stp out");
 }
 
 static void check_mode(const struct bridge *b)
@@ -407,9 +417,13 @@ static void check_mode(const struct bridge *b)
 	enum mode mode = bridge_mode(b);
 	struct src at = b->at[BK_MODE].line ? b->at[BK_MODE] : b->src;
 
-	if (mode == MODE_BRIDGED && !b->uplink)
-		diag_error(at, "bridged", "a bridged bridge needs its way to "
-			   "the LAN: add uplink = eth0");
+	if ((mode == MODE_BRIDGED || mode == MODE_WDS ||
+	     mode == MODE_MACNAT) && !b->uplink)
+		diag_error(at, mode_names[mode], "a %s bridge needs its way to "
+			   "the LAN: add uplink = %s", mode_names[mode],
+			   mode == MODE_WDS ? "wlan0" : "eth0");
+	if (mode == MODE_MACNAT)
+		check_macnat(b);
 	if (mode == MODE_ISOLATED && b->uplink)
 		diag_error(b->at[BK_UPLINK], b->uplink, "an isolated bridge "
 			   "has no uplink");
@@ -417,7 +431,8 @@ static void check_mode(const struct bridge *b)
 		diag_error(at, "routed", "a routed bridge needs an address, "
 			   "the guests' gateway: add address = "
 			   "192.168.50.1/24");
-	if (mode != MODE_BRIDGED && b->address_dhcp)
+	if (!bridge_takes_over(b) && mode != MODE_BRIDGED && mode != MODE_WDS &&
+	    mode != MODE_MACNAT && b->address_dhcp)
 		diag_error(b->at[BK_ADDRESS], "dhcp", "address = dhcp needs "
 			   "a DHCP server on the other side of an uplink: %s "
 			   "has none", b->name);
@@ -510,7 +525,11 @@ static void check_addresses(const struct bridge *b)
 			diag_error(it->src, it->text, "the gateway %s is "
 				   "%s's own address", it->text, b->name);
 	}
-	if (b->gateway.n && bridge_mode(b) != MODE_BRIDGED)
+	if (b->gateway.n && b->uplink && !bridge_takes_over(b) &&
+	    bridge_mode(b) == MODE_MACNAT)
+		diag_error(b->at[BK_GATEWAY], NULL, "with host = uplink the "
+			   "host's gateway is the uplink's matter");
+	else if (b->gateway.n && !bridge_takes_over(b))
 		diag_error(b->at[BK_GATEWAY], NULL, "gateway is the way out "
 			   "of a bridged bridge; in mode %s the guests' "
 			   "gateway is the bridge itself",
@@ -559,7 +578,14 @@ static void check_dhcp(const struct bridge *b)
 		diag_error(d->src, "dhcp", "a DHCP server needs an address of "
 			   "its own: add address = 192.168.50.1/24 to %s",
 			   b->name);
-	if (d->server != SERVER_NONE && bridge_mode(b) == MODE_BRIDGED)
+	if (d->server != SERVER_NONE && bridge_mode(b) == MODE_MACNAT &&
+	    d->n_ranges)
+		diag_error(d->ranges[0].src, "range", "%s is part of the LAN, "
+			   "whose own DHCP server gives out its addresses: "
+			   "take range out, only guests with an ip are served",
+			   b->name);
+	else if (d->server != SERVER_NONE && bridge_takes_over(b) &&
+		 bridge_mode(b) != MODE_MACNAT)
 		diag_warning(d->src, "dhcp", "%s is bridged: this DHCP server "
 			     "answers the whole LAN", b->name);
 	for (size_t i = 0; i < d->n_ranges; i++) {
@@ -785,7 +811,7 @@ static void check_uplinks(const struct model *m)
 		const struct port *p = b->uplink ? model_port(m, b->uplink) :
 				       NULL;
 
-		if (!b->uplink || bridge_mode(b) != MODE_BRIDGED)
+		if (!bridge_takes_over(b))
 			continue;
 		if (p && (p->bridge || p->type == PORT_TAP))
 			diag_error(b->at[BK_UPLINK], b->uplink,
@@ -794,8 +820,7 @@ static void check_uplinks(const struct model *m)
 				   "and a tap%.0s", b->uplink, b->name,
 				   p->bridge ? p->bridge->name : "");
 		for (size_t k = 0; k < i; k++)
-			if (m->bridges[k]->uplink &&
-			    bridge_mode(m->bridges[k]) == MODE_BRIDGED &&
+			if (bridge_takes_over(m->bridges[k]) &&
 			    streq(m->bridges[k]->uplink, b->uplink))
 				diag_error(b->at[BK_UPLINK], b->uplink,
 					   "%s is also the uplink of %s",

@@ -272,8 +272,7 @@ static void check_saved_rules(struct doctor *d)
 static void check_managers(struct doctor *d, const struct bridge *b)
 {
 	const char *nm = pid_of(d, "NetworkManager");
-	const char *up = b->uplink && bridge_mode(b) == MODE_BRIDGED ?
-			 b->uplink : NULL;
+	const char *up = bridge_takes_over(b) ? b->uplink : NULL;
 	_cleanup_free_ char *argv = NULL;
 
 	if (nm && !glob_says("/etc/NetworkManager/conf.d/*.conf", b->name))
@@ -655,7 +654,7 @@ static void check_bridge(struct doctor *d, const struct bridge *b)
 	if (bridge_routes(b))
 		check_firewalld(d, b);
 	check_managers(d, b);
-	if (b->uplink && bridge_mode(b) == MODE_BRIDGED)
+	if (bridge_takes_over(b))
 		check_netifrc(d, b, b->uplink);
 	check_ports(d, b);
 	check_leases(d, b);

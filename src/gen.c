@@ -169,15 +169,15 @@ static int verb_qemu(const struct cli *c, const struct model *m)
 static int verb_service(const struct cli *c, const struct model *m)
 {
 	const struct bridge *b = model_bridge(m, c->args[0]);
-	bool bridged;
+	bool takes_over;
 
 	if (!b) {
 		msg_error("there is no bridge '%s'", c->args[0]);
 		return RC_USAGE;
 	}
-	bridged = bridge_mode(b) == MODE_BRIDGED;
+	takes_over = bridge_takes_over(b);
 	printf("netbr_mode=\"%s\"\nnetbr_uplink=\"%s\"\n",
-	       mode_names[bridge_mode(b)], bridged ? b->uplink : "");
+	       mode_names[bridge_mode(b)], takes_over ? b->uplink : "");
 	printf("netbr_dhcp=\"%s\"\n", b->address_dhcp ? "yes" : "no");
 	return RC_OK;
 }

@@ -217,6 +217,8 @@ enum mode bridge_mode(const struct bridge *b)
 {
 	if (b->mode != MODE_AUTO)
 		return b->mode;
+	if (b->chosen != MODE_AUTO)
+		return b->chosen;
 	if (b->uplink)
 		return MODE_BRIDGED;
 	return b->address.n || b->address_dhcp ? MODE_ROUTED : MODE_ISOLATED;
@@ -225,6 +227,40 @@ enum mode bridge_mode(const struct bridge *b)
 bool bridge_routes(const struct bridge *b)
 {
 	return bridge_mode(b) == MODE_ROUTED;
+}
+
+bool bridge_takes_over(const struct bridge *b)
+{
+	enum mode mode = bridge_mode(b);
+
+	return b->uplink && (mode == MODE_BRIDGED || mode == MODE_WDS ||
+			     (mode == MODE_MACNAT && b->host == HOST_BRIDGE));
+}
+
+bool bridge_has_veth(const struct bridge *b)
+{
+	return b->uplink && bridge_mode(b) == MODE_MACNAT &&
+	       (b->no_port || b->host == HOST_UPLINK);
+}
+
+bool bridge_enslaves(const struct bridge *b)
+{
+	return bridge_takes_over(b) && !bridge_has_veth(b);
+}
+
+void bridge_veth(const struct bridge *b, char port[IFNAMSIZ],
+		 char outer[IFNAMSIZ])
+{
+	char stem[IFNAMSIZ];
+
+	/* a long name gives way to its hash */
+	if (strlen(b->name) + 4 < IFNAMSIZ)
+		str_put(stem, sizeof(stem), b->name);
+	else
+		snprintf(stem, sizeof(stem), "nb%08x", (unsigned int)
+			 fnv64(1, b->name, strlen(b->name)));
+	snprintf(port, IFNAMSIZ, "%.11s-up", stem);
+	snprintf(outer, IFNAMSIZ, "%.11s-out", stem);
 }
 
 struct mac bridge_stable_mac(const struct bridge *b, const char *seed)

@@ -112,6 +112,10 @@ struct bridge {
 	enum host_side host;
 	struct list coexist;
 	struct dhcp dhcp;
+	/* By facts_read(), which looks at the uplink: */
+	enum mode chosen;	/* what `auto` became; MODE_AUTO: not known */
+	const char *why;	/* in a sentence; NULL if there is no choice */
+	bool no_port;		/* the kernel refuses the uplink as a port */
 };
 
 /* [HOST:]PORT:GUESTPORT[/udp] [from NET]; families are 0 where not given. */
@@ -205,9 +209,21 @@ const struct cidr *bridge_address(const struct bridge *b, int family);
 const struct ip *guest_ip(const struct guest *g, int family);
 /* Does anything of this bridge go through the host's routing? */
 bool bridge_routes(const struct bridge *b);
-/* Its mode with `auto` resolved: by what the config alone can say (an
- * uplink: bridged; an address: routed; neither: isolated). */
+/* Its mode with `auto` resolved: by what is known of the uplink, else by what
+ * the config alone can say (an uplink: bridged; an address: routed; neither:
+ * isolated). */
 enum mode bridge_mode(const struct bridge *b);
+/* Is the bridge the host's own way to the LAN: do the uplink's addresses and
+ * routes move to it? */
+bool bridge_takes_over(const struct bridge *b);
+/* Is the uplink a port of the bridge? */
+bool bridge_enslaves(const struct bridge *b);
+/* Does the uplink reach the bridge through a pair of veths and a table that
+ * translates between them (macnat where the uplink can't be a port)? */
+bool bridge_has_veth(const struct bridge *b);
+/* Their names: the bridge's port, and its other end. */
+void bridge_veth(const struct bridge *b, char port[IFNAMSIZ],
+		 char outer[IFNAMSIZ]);
 /* The MAC of a bridge with policy `stable`: made from its name and, so that
  * two hosts differ, from a seed (the machine's id). */
 struct mac bridge_stable_mac(const struct bridge *b, const char *seed);

@@ -7,6 +7,7 @@
 #include <linux/neighbour.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/veth.h>
 #include <net/if.h>
 #include <netlink/attr.h>
 #include <stdlib.h>
@@ -98,6 +99,37 @@ bool link_exists(const char *name)
 	return if_nametoindex(name);
 }
 
+static void set_flag(struct ifinfomsg *i, const struct link_set *s,
+		     unsigned int bit, unsigned int flag, bool on)
+{
+	if (!(s->has & bit))
+		return;
+	i->ifi_change |= flag;
+	i->ifi_flags |= on ? flag : 0;
+}
+
+/* linux/veth.h: the peer is an ifinfomsg with attributes of its own. */
+static struct nl_msg *veth_message(const struct op *op)
+{
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	struct nl_msg *msg = message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL,
+				     &i, sizeof(i));
+	struct nlattr *info, *data, *peer;
+
+	nla_put_string(msg, IFLA_IFNAME, op->object);
+	info = nla_nest_start(msg, IFLA_LINKINFO);
+	nla_put_string(msg, IFLA_INFO_KIND, "veth");
+	data = nla_nest_start(msg, IFLA_INFO_DATA);
+	peer = nla_nest_start(msg, VETH_INFO_PEER);
+	if (nlmsg_append(msg, &i, sizeof(i), NLMSG_ALIGNTO) < 0)
+		abort();
+	nla_put_string(msg, IFLA_IFNAME, op->peer);
+	nla_nest_end(msg, peer);
+	nla_nest_end(msg, data);
+	nla_nest_end(msg, info);
+	return msg;
+}
+
 static struct nl_msg *link_message(const struct op *op, int *rc)
 {
 	const struct link_set *s = &op->set;
@@ -113,10 +145,9 @@ static struct nl_msg *link_message(const struct op *op, int *rc)
 			return NULL;
 		}
 	}
-	if (s->has & LS_UP) {
-		i.ifi_change = IFF_UP;
-		i.ifi_flags = s->up ? IFF_UP : 0;
-	}
+	set_flag(&i, s, LS_UP, IFF_UP, s->up);
+	set_flag(&i, s, LS_NOARP, IFF_NOARP, s->noarp);
+	set_flag(&i, s, LS_ALLMULTI, IFF_ALLMULTI, s->allmulti);
 	msg = message(RTM_NEWLINK, create ? NLM_F_CREATE | NLM_F_EXCL : 0, &i,
 		      sizeof(i));
 	nla_put_string(msg, IFLA_IFNAME, op->object);
@@ -287,6 +318,8 @@ struct nl_msg *nlop_message(const struct op *op, int *rc)
 	*rc = 0;
 	if (op->kind == OP_BRIDGE_CREATE || op->kind == OP_LINK_SET)
 		return link_message(op, rc);
+	if (op->kind == OP_VETH_CREATE)
+		return veth_message(op);
 	index = link_index(op->object);
 	if (!index) {
 		*rc = -ENODEV;

@@ -10,8 +10,9 @@ enum op_kind {
 	OP_ADDR_ADD, OP_ADDR_DEL, OP_ROUTE_ADD, OP_ROUTE_DEL, OP_SYSCTL,
 	OP_FIREWALL, OP_ANNOUNCE, OP_NEIGH_ADD, OP_DNSMASQ, OP_CLIENT_STOP,
 	OP_CLIENT_START, OP_CARRIER, OP_RATE, OP_LEASE, OP_SETTLE,
+	OP_VETH_CREATE,
 };
-#define OP_KIND_COUNT (OP_SETTLE + 1)
+#define OP_KIND_COUNT (OP_VETH_CREATE + 1)
 
 /* OP_DNSMASQ: start it, stop it, both, or have it read its reservations
  * again (SIGHUP). */
@@ -29,6 +30,7 @@ enum {
 	LS_FORWARD_DELAY = 1 << 6, LS_HELLO_TIME = 1 << 7,
 	LS_MAX_AGE = 1 << 8, LS_AGEING_TIME = 1 << 9, LS_PRIORITY = 1 << 10,
 	LS_STP = 1 << 11, LS_SNOOPING = 1 << 12, LS_GROUP_FWD = 1 << 13,
+	LS_NOARP = 1 << 14, LS_ALLMULTI = 1 << 15,
 };
 #define LS_BRIDGE_BITS (LS_FORWARD_DELAY | LS_HELLO_TIME | LS_MAX_AGE | \
 			LS_AGEING_TIME | LS_PRIORITY | LS_STP | LS_SNOOPING)
@@ -37,7 +39,7 @@ struct link_set {
 	unsigned int has;
 	struct mac mac;
 	uint32_t mtu;
-	bool up, isolated;
+	bool up, isolated, noarp, allmulti;
 	uint16_t group_fwd;	/* of a port */
 	char master[IFNAMSIZ];	/* "" = none */
 	char alias[64];
@@ -71,6 +73,7 @@ struct op {
 	unsigned int batch;		/* != 0: one send with its neighbours
 					 * of the same number */
 	struct link_set set;
+	char peer[IFNAMSIZ];		/* OP_VETH_CREATE: the other end */
 	struct ktun tun;
 	unsigned long queues;
 	struct list_of_names {		/* OP_LINK_DELETE */

@@ -75,11 +75,15 @@ void plan_neighbours(const struct plan_input *in, struct plan *p,
 		     const char *bridge, const struct klink *from,
 		     const char *to);
 /* The uplink leaves the bridge and gets back its addresses and routes; if
- * the bridge stays, it gives them up. */
+ * the bridge stays, it gives them up. before: the record with its notes. */
 void plan_release_uplink(const struct plan_input *in, struct plan *p,
-			 const char *bridge, bool bridge_stays);
+			 const char *bridge, bool bridge_stays,
+			 const struct saved_bridge *before);
 void plan_release_port(const struct plan_input *in, struct plan *p,
 		       const char *bridge, const struct saved_port *sp);
+/* The uplink stops receiving all multicast, if that was our doing. */
+void plan_allmulti_off(const struct plan_input *in, struct plan *p,
+		       const char *bridge, const struct saved_bridge *sb);
 /* Sysctls that nobody needs any more get their old values back. */
 void plan_restore_sysctls(const struct plan_input *in, struct plan *p);
 void plan_firewall(const struct plan_input *in, struct plan *p,

@@ -120,11 +120,40 @@ static void tap_steps(const struct plan_input *in, struct steps *s,
 	str_put(op->set.alias, sizeof(op->set.alias), l->alias);
 }
 
+/* Both ends are deleted with one: the first of the two makes them again. */
+static void veth_steps(const struct plan_input *in, struct steps *s,
+		       const struct klink *l, const char *peer)
+{
+	struct op *op;
+
+	if (peer)
+		str_put(step(s, OP_VETH_CREATE, l->name)->peer, IFNAMSIZ,
+			peer);
+	if (l->disable_ipv6)
+		step_knob(in, s, l->name, "disable_ipv6");
+	op = step(s, OP_LINK_SET, l->name);
+	op->set.has = LS_ALIAS | LS_MAC | LS_MTU | LS_UP | LS_MASTER |
+		      LS_NOARP;
+	op->set.mac = l->mac;
+	op->set.mtu = l->mtu;
+	op->set.up = l->flags & IFF_UP;
+	op->set.noarp = l->flags & IFF_NOARP;
+	str_put(op->set.alias, sizeof(op->set.alias), l->alias);
+	str_put(op->set.master, IFNAMSIZ, plan_master(in, l));
+}
+
 void plan_undo_delete(const struct plan_input *in, struct op *op)
 {
 	struct steps s = { 0 };
 	const struct klink *l;
 
+	const char *peer = NULL;
+
+	for (size_t i = 0; i < op->names.n; i++) {
+		l = plan_link(in, op->names.v[i]);
+		if (l && streq(l->kind, "veth"))
+			peer = l->name;
+	}
 	for (int pass = 0; pass < 3; pass++)
 		for (size_t i = 0; i < op->names.n; i++) {
 			l = plan_link(in, op->names.v[i]);
@@ -134,6 +163,10 @@ void plan_undo_delete(const struct plan_input *in, struct op *op)
 				bridge_steps(in, &s, l);
 			if (pass == 1 && streq(l->kind, "tun"))
 				tap_steps(in, &s, l);
+			if (pass == 1 && streq(l->kind, "veth")) {
+				veth_steps(in, &s, l, peer);
+				peer = NULL;
+			}
 			if (pass == 2 && streq(l->kind, "bridge"))
 				bridge_late_steps(in, &s, l);
 		}

@@ -464,8 +464,23 @@ static void enable_ipv6(const struct plan_input *in, struct plan *p,
 	}
 }
 
+/* Has the bridge veths of ours? Then rules take frames from the uplink. */
+static bool translates(const struct plan_input *in, const char *bridge)
+{
+	for (size_t i = 0; i < in->k->n_links; i++) {
+		const struct klink *l = &in->k->links[i];
+		char of[IFNAMSIZ];
+
+		if (streq(l->kind, "veth") &&
+		    streq(klink_alias_bridge(l, of), bridge))
+			return true;
+	}
+	return false;
+}
+
 void plan_release_uplink(const struct plan_input *in, struct plan *p,
-			 const char *bridge, bool bridge_stays)
+			 const char *bridge, bool bridge_stays,
+			 const struct saved_bridge *before)
 {
 	struct saved_bridge *sb = state_bridge(in->st, bridge);
 	const struct klink *br = plan_link(in, bridge);
@@ -488,6 +503,11 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 			plan_settle(p, bridge, up->name);
 		if (br && bridge_stays)
 			take_addresses(in, p, bridge, br, sb);
+	}
+	/* what arrives on the uplink must not go to the bridge any more */
+	if (up && translates(in, bridge)) {
+		plan_firewall(in, p, NULL, bridge);
+		plan_allmulti_off(in, p, bridge, before);
 	}
 	if (br && !bridge_stays && (br->flags & IFF_UP))
 		plan_set_up(p, bridge, bridge, false, true);
@@ -535,14 +555,22 @@ void plan_release_port(const struct plan_input *in, struct plan *p,
 
 /* ---- taps and the bridge ----------------------------------------------- */
 
-static bool listed(const struct plan_input *in, const char *tap)
+static bool listed(const struct plan_input *in, const struct klink *l,
+		   const char *of)
 {
-	const struct port *port = model_port(in->m, tap);
+	const struct port *port = model_port(in->m, l->name);
+	const struct bridge *b = model_bridge(in->m, of);
+	char ends[2][IFNAMSIZ];
 
-	return port && port->bridge && port->type == PORT_TAP;
+	if (streq(l->kind, "tun"))
+		return port && port->bridge && port->type == PORT_TAP;
+	if (!b || !bridge_has_veth(b))
+		return false;
+	bridge_veth(b, ends[0], ends[1]);
+	return streq(l->name, ends[0]) || streq(l->name, ends[1]);
 }
 
-/* Names of our taps of a bridge that may go, into op's list; those that a
+/* Names of our taps and veths of a bridge that may go, into op's list; those that a
  * guest holds stay. Returns how many stay. */
 static size_t collect_taps(const struct plan_input *in, struct plan *p,
 			   const char *bridge, bool only_unlisted,
@@ -554,11 +582,12 @@ static size_t collect_taps(const struct plan_input *in, struct plan *p,
 		const struct klink *l = &in->k->links[i];
 		char of[IFNAMSIZ];
 
-		if (!streq(l->kind, "tun") ||
+		if ((!streq(l->kind, "tun") && !streq(l->kind, "veth")) ||
 		    !streq(klink_alias_bridge(l, of), bridge) ||
-		    (only_unlisted && listed(in, l->name)))
+		    (only_unlisted && listed(in, l, bridge)))
 			continue;
-		if (!in->force && in->tap_held(in->arg, l->name)) {
+		if (!in->force && streq(l->kind, "tun") &&
+		    in->tap_held(in->arg, l->name)) {
 			plan_warn(p, "%s is kept: a running guest holds it "
 				  "(--force removes it)", l->name);
 			kept++;
@@ -627,6 +656,15 @@ static size_t foreign_ports(const struct plan_input *in, struct plan *p,
 	return n;
 }
 
+static bool firewall_planned(const struct plan *p, const char *bridge)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i]->kind == OP_FIREWALL &&
+		    streq(p->v[i]->bridge, bridge))
+			return true;
+	return false;
+}
+
 void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 			const char *name, bool keep_listed)
 {
@@ -642,7 +680,7 @@ void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 	if (br && !in->force)
 		kept += foreign_ports(in, p, br);
 	if (br || sb) {
-		plan_release_uplink(in, p, name, kept);
+		plan_release_uplink(in, p, name, kept, sb);
 		for (size_t i = 0; sb && i < sb->n_ports; i++)
 			plan_release_port(in, p, name, &sb->ports[i]);
 	}
@@ -651,7 +689,8 @@ void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 	if (br && !kept)
 		op_add_name(collected, name);
 	finish_delete(in, p, collected, name);
-	plan_firewall(in, p, NULL, name);
+	if (!firewall_planned(p, name))
+		plan_firewall(in, p, NULL, name);
 	plan_firewalld(in, p, NULL, name, saved_has_note(sb, 'z', "trusted"));
 	state_drop_bridge(in->st, name);
 	plan_restore_sysctls(in, p);

@@ -285,7 +285,8 @@ static struct op *plan_carrier(struct plan *p, const struct bridge *b,
 struct op *plan_settle(struct plan *p, const char *bridge, const char *link)
 {
 	return plan_add(p, OP_SETTLE, CLASS_SET, bridge, link,
-			"wait until %s answers for its IPv6 addresses", link);
+			"wait until %s sends, and answers for its addresses",
+			link);
 }
 
 /* The bridge comes up and the uplink joins, in this order where the bridge
@@ -325,7 +326,7 @@ void plan_uplink(const struct plan_input *in, struct plan *p,
 		 const struct bridge *b, const struct klink *up)
 {
 	const struct klink *l = plan_link(in, b->name);
-	bool joins = !l || up->master != l->index;
+	bool joins = bridge_enslaves(b) && (!l || up->master != l->index);
 	struct mac m;
 
 	if (joins) {
@@ -335,7 +336,7 @@ void plan_uplink(const struct plan_input *in, struct plan *p,
 		p->batches++;
 		if (!(up->flags & IFF_UP))
 			plan_set_up(p, b->name, b->uplink, true, true);
-		if (!(l->flags & IFF_UP)) {
+		if (!bridge_has_veth(b) && !(l->flags & IFF_UP)) {
 			plan_set_up(p, b->name, b->name, true, l);
 			p->v[p->n - 1]->batch = p->batches;
 		}

@@ -65,6 +65,13 @@ void plan_old_routes(const struct plan_input *in, struct plan *p,
 		     const struct bridge *b,
 		     const struct saved_bridge *before);
 
+/* macnat's veths with what they need, where the bridge has them; what stands
+ * in their way. */
+void plan_veth(const struct plan_input *in, struct plan *p,
+	       const struct bridge *b, const struct saved_bridge *before);
+void plan_veth_refusals(const struct plan_input *in, struct plan *p,
+			const struct bridge *b);
+
 /* Starts, restarts, or tells the bridge's own dnsmasq; stops it. */
 void plan_dnsmasq(const struct plan_input *in, struct plan *p,
 		  const struct bridge *b);

@@ -96,7 +96,7 @@ uint32_t want_bridge_mtu(const struct plan_input *in, const struct bridge *b)
 
 	if (b->mtu)
 		return b->mtu;
-	return bridge_mode(b) == MODE_BRIDGED && up ? up->mtu : 0;
+	return bridge_takes_over(b) && up ? up->mtu : 0;
 }
 
 /* ---- refusals --------------------------------------------------------- */
@@ -119,15 +119,20 @@ static void preflight_uplink(const struct plan_input *in, struct plan *p,
 			    b->uplink);
 		return;
 	}
-	if (u->wireless)
+	if (bridge_mode(b) == MODE_BRIDGED && u->wireless && b->no_port)
 		plan_refuse(p, "%s is a Wi-Fi station: the kernel refuses it "
-			    "as a bridge port, and an access point drops "
-			    "frames of other MAC addresses; use mode = "
-			    "routed", u->name);
+			    "as a bridge port (Operation not supported), and "
+			    "the access point drops foreign MACs; use mode = "
+			    "macnat, or wds where the access point speaks it",
+			    u->name);
+	else if (bridge_has_veth(b) && !streq(in->fw_backend, "nftables"))
+		plan_refuse(p, "%s: %s can't be a bridge port, and only "
+			    "nftables can translate around that: install nft, "
+			    "or use mode = routed", b->name, b->uplink);
 	else if (!u->ethernet || (u->flags & IFF_LOOPBACK))
 		plan_refuse(p, "%s: its uplink %s is no Ethernet device",
 			    b->name, b->uplink);
-	else if (streq(u->kind, "bridge"))
+	else if (streq(u->kind, "bridge") && !bridge_has_veth(b))
 		plan_refuse(p, "%s: its uplink %s is itself a bridge",
 			    b->name, b->uplink);
 	else if (u->master && !streq(plan_master(in, u), b->name) &&
@@ -185,8 +190,10 @@ static void preflight(const struct plan_input *in, struct plan *p,
 		plan_refuse(p, "%s exists, but netbr did not make it: remove "
 			    "it, or hand it over with 'ip link set %s alias "
 			    "netbr'", b->name, b->name);
-	if (b->uplink && bridge_mode(b) == MODE_BRIDGED)
+	if (b->uplink && bridge_mode(b) != MODE_ROUTED)
 		preflight_uplink(in, p, b);
+	if (bridge_has_veth(b))
+		plan_veth_refusals(in, p, b);
 	for (size_t i = 0; i < in->m->n_guests; i++)
 		if (in->m->guests[i]->bridge == b &&
 		    in->m->guests[i]->rate_out &&
@@ -437,7 +444,7 @@ static void plan_bridge_sysctls(const struct plan_input *in, struct plan *p,
 	for (size_t i = 0; i < N_ELEMENTS(knobs); i++) {
 		_cleanup_free_ char *path = ifname_sysctl(AF_INET6, b->name,
 							  knobs[i]);
-		if (bridge_mode(b) != MODE_BRIDGED)
+		if (!bridge_takes_over(b))
 			plan_sysctl(in, p, b->name, path, "0", false,
 				    missing);
 	}
@@ -448,13 +455,14 @@ static void plan_bridge_sysctls(const struct plan_input *in, struct plan *p,
 /* The config names another uplink, or none: the old one gets back what it
  * had. */
 static void plan_old_uplink(const struct plan_input *in, struct plan *p,
-			    const struct bridge *b)
+			    const struct bridge *b,
+			    const struct saved_bridge *before)
 {
 	const struct saved_bridge *sb = state_bridge(in->st, b->name);
-	bool bridged = bridge_mode(b) == MODE_BRIDGED;
 
-	if (sb && *sb->uplink && !(bridged && streq(sb->uplink, b->uplink)))
-		plan_release_uplink(in, p, b->name, true);
+	if (sb && *sb->uplink && !(bridge_takes_over(b) &&
+				   streq(sb->uplink, b->uplink)))
+		plan_release_uplink(in, p, b->name, true, before);
 }
 
 /* Devices that were ports of ours and no longer are. */
@@ -475,7 +483,7 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 		     const struct bridge *b, const struct saved_bridge *before)
 {
 	const struct klink *l = plan_link(in, b->name);
-	const struct klink *up = bridge_mode(b) == MODE_BRIDGED ?
+	const struct klink *up = bridge_takes_over(b) ?
 				 plan_link(in, b->uplink) : NULL;
 	bool dad = plan_moves_ipv6(in, up);
 
@@ -487,7 +495,9 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_bridge_sysctls(in, p, b);
 	if (dad)
 		plan_knob(p, b, b->name, "accept_dad", "0");
-	plan_old_uplink(in, p, b);
+	plan_old_uplink(in, p, b, before);
+	if (bridge_has_veth(b))
+		plan_veth(in, p, b, before);
 	if (up)
 		plan_save_uplink(in, b, up);
 	plan_promote(in, p, b, before);
@@ -495,14 +505,19 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	if (!up)
 		plan_addresses(in, p, b, up, AF_INET6, 0);
 	plan_old_addresses(in, p, b, before);
+	/* what the rules take from the uplink must arrive */
+	if (bridge_has_veth(b) && (!l || !(l->flags & IFF_UP))) {
+		plan_set_up(p, b->name, b->name, true, l);
+		plan_settle(p, b->name, b->name);
+	}
 	plan_firewall(in, p, b, b->name);
 	plan_firewalld(in, p, b, b->name,
 		       saved_has_note(before, 'z', "trusted"));
-	if (up && !streq(plan_master(in, up), b->name))
+	if (up && (bridge_has_veth(b) || !streq(plan_master(in, up), b->name)))
 		plan_client_stop(in, p, b);
 	if (up)
 		plan_uplink(in, p, b, up);
-	else if (!l || !(l->flags & IFF_UP))
+	else if (!bridge_has_veth(b) && (!l || !(l->flags & IFF_UP)))
 		plan_set_up(p, b->name, b->name, true, l);
 	if (up)
 		plan_port_ipv6(in, p, b, b->uplink, up, true);

@@ -21,7 +21,7 @@ static const char *const kind_names[OP_KIND_COUNT] = {
 	[OP_DNSMASQ] = "dnsmasq", [OP_CLIENT_STOP] = "dhcp-client-stop",
 	[OP_CLIENT_START] = "dhcp-client-start", [OP_CARRIER] = "carrier",
 	[OP_RATE] = "rate", [OP_LEASE] = "lease-release",
-	[OP_SETTLE] = "address-wait",
+	[OP_SETTLE] = "address-wait", [OP_VETH_CREATE] = "veth-create",
 };
 
 static void dump_json(json_t *j)
@@ -294,7 +294,7 @@ static json_t *ports_of(const struct session *s, const struct bridge *b,
 			const struct klink *br)
 {
 	json_t *a = json_array();
-	bool bridged = b->uplink && bridge_mode(b) == MODE_BRIDGED;
+	bool bridged = bridge_enslaves(b);
 	struct leases ls;
 
 	leases_load(&ls, s->cli->root, b->name);

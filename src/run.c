@@ -63,12 +63,13 @@ static int hold_carrier(struct nlx *nl, const char *bridge)
 	return rc;
 }
 
-/* Before an address leaves a link, the other one must answer for it. Only
- * waited for: what is true in the end is read back anyway. */
+/* Before an address leaves a link, the other one must send, and answer for
+ * it. Only waited for: what is true in the end is read back anyway. */
 static void settle(struct nlx *nl, const char *link)
 {
 	int index = if_nametoindex(link);
 
+	carrier_wait(link);
 	for (int ms = 0; index && ms < 2000 && !nldump_settled(nl, index);
 	     ms++)
 		usleep(1000);
@@ -83,6 +84,7 @@ static int do_op(const struct run_env *e, const struct op *op)
 	nlop_forget();
 	switch (op->kind) {
 	case OP_BRIDGE_CREATE:
+	case OP_VETH_CREATE:
 	case OP_LINK_SET:
 	case OP_ADDR_ADD:
 	case OP_ADDR_DEL:
@@ -158,7 +160,8 @@ static void report(const char *prefix, const struct op *op, int rc)
  * but not reached)? */
 static bool still_there(const struct op *u)
 {
-	return (u->kind == OP_BRIDGE_CREATE || u->kind == OP_TAP_CREATE) &&
+	return (u->kind == OP_BRIDGE_CREATE || u->kind == OP_TAP_CREATE ||
+		u->kind == OP_VETH_CREATE) &&
 	       u->may_fail && link_exists(u->object);
 }
 
@@ -518,7 +521,8 @@ static int do_steps(const struct run_env *e, struct plan *p,
 			 * harm where there is nothing to undo. But a link
 			 * that was there already is somebody else's. */
 			p->v[i]->done = rc != -EEXIST ||
-					p->v[i]->kind != OP_BRIDGE_CREATE;
+					(p->v[i]->kind != OP_BRIDGE_CREATE &&
+					 p->v[i]->kind != OP_VETH_CREATE);
 		}
 		if (rc)
 			return rc;

@@ -161,7 +161,8 @@ static void mark_ours(struct session *s)
 		struct klink *l = &s->k.links[i];
 
 		if (*l->alias || l->master ||
-		    (!streq(l->kind, "tun") && !streq(l->kind, "bridge")))
+		    (!streq(l->kind, "tun") && !streq(l->kind, "bridge") &&
+		     !streq(l->kind, "veth")))
 			continue;
 		for (size_t b = 0; b < s->st.n_bridges; b++) {
 			struct saved_bridge *sb = &s->st.bridges[b];

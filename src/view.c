@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 #include "viewfw.h"
+#include "wifi.h"
 
 #ifndef TEMPLATEDIR
 #define TEMPLATEDIR "/usr/share/netbr/templates"
@@ -140,6 +143,55 @@ static void read_services(struct facts *f, const struct model *m,
 	}
 }
 
+/* Is the device itself a bridge? (ethtool's name of a driver, "bridge": unlike
+ * /sys it is that of our network namespace.) */
+static bool is_bridge(const char *root, const char *ifname)
+{
+	struct ethtool_drvinfo d = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq r = { 0 };
+	_cleanup_fd_ int fd = -1;
+
+	if (!live_root(root)) {
+		_cleanup_free_ char *path = xasprintf(
+			"%s/sys/class/net/%s/bridge", root, ifname);
+
+		return access(path, F_OK) == 0;
+	}
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	str_put(r.ifr_name, sizeof(r.ifr_name), ifname);
+	r.ifr_data = (void *)&d;
+	return fd >= 0 && ioctl(fd, SIOCETHTOOL, &r) == 0 &&
+	       streq(d.driver, "bridge");
+}
+
+/* What kind of device is the uplink, and what does `auto` make of it? */
+static void look_at_uplink(struct facts *f, struct bridge *b, const char *root)
+{
+	struct wifi w;
+	bool wifi = wifi_ask(root, b->uplink, &w);
+	bool bridge = !wifi && is_bridge(root, b->uplink);
+	_cleanup_free_ char *why = NULL;
+
+	b->no_port = bridge || (wifi && w.station && !w.four);
+	b->chosen = wifi && w.four && w.station ? MODE_WDS :
+		    b->no_port ? MODE_MACNAT : MODE_BRIDGED;
+	if (b->chosen == MODE_WDS)
+		why = xasprintf("%s is a Wi-Fi station in 4-address mode, "
+				"which can be a port", b->uplink);
+	else if (wifi && b->no_port)
+		why = xasprintf("%s is a Wi-Fi station: the kernel refuses it "
+				"as a bridge port, and the access point drops "
+				"foreign MACs", b->uplink);
+	else if (b->no_port)
+		why = xasprintf("%s is a bridge itself, which can't be a port "
+				"of another", b->uplink);
+	else
+		why = xasprintf("%s is %s and can be a port", b->uplink,
+				wifi ? "an access point's side of Wi-Fi" :
+				"wired");
+	b->why = own_text(f, why);
+}
+
 int facts_read(struct facts *f, const struct model *m, const char *root)
 {
 	int rc = facts_read_few(f, m, root);
@@ -167,6 +219,8 @@ int facts_read_few(struct facts *f, const struct model *m, const char *root)
 
 		if (up && device_mac(root, up, text, &failed))
 			strmap_put(&f->macs, up, (void *)own_text(f, text));
+		if (up)
+			look_at_uplink(f, m->bridges[i], root);
 	}
 	return failed ? -1 : 0;
 }
@@ -255,7 +309,7 @@ static void view_ports(struct view *v, const struct model *m,
 {
 	_cleanup_buf_ struct buf all = { 0 };
 
-	if (b->uplink && bridge_mode(b) == MODE_BRIDGED)
+	if (bridge_enslaves(b))
 		buf_puts(&all, b->uplink);
 	view_list(v, "ports");
 	for (size_t i = 0; i < b->ports.n; i++) {
@@ -441,7 +495,7 @@ static void view_needs(struct view *v, const struct bridge *b,
 		const char *port = i ? b->ports.v[i - 1].text : b->uplink;
 		_cleanup_free_ char *service = NULL;
 
-		if (!port || (!i && bridge_mode(b) != MODE_BRIDGED))
+		if (!port || (!i && !bridge_takes_over(b)))
 			continue;
 		service = xasprintf("net.%s", port);
 		if (strmap_get(&f->services, service))
@@ -462,8 +516,9 @@ static void view_bridge(struct view *v, const struct model *m,
 	_cleanup_free_ char *fw = firewall_name(b);
 	enum mode mode = bridge_mode(b);
 	bool routed = mode == MODE_ROUTED;
-	bool port = b->uplink && mode == MODE_BRIDGED;
+	bool port = bridge_enslaves(b);
 	char text[MAC_TEXT];
+	const char *up;
 	struct mac mac;
 
 	view_set(v, "bridge", b->name);
@@ -498,7 +553,9 @@ static void view_bridge(struct view *v, const struct model *m,
 	view_routes(v, b);
 	view_dhcp(v, b);
 	view_reservations(v, m, b);
-	view_firewall(v, m, b, linear);
+	up = b->uplink ? strmap_get(&f->macs, b->uplink) : NULL;
+	view_firewall(v, m, b, linear, up && mac_parse(up, &mac) ? &mac :
+		      NULL);
 	view_needs(v, b, f);
 }
 

@@ -294,13 +294,85 @@ static bool view_rates(struct view *v, const struct model *m,
 	return any;
 }
 
-void view_firewall(struct view *v, const struct model *m,
-		   const struct bridge *b, bool linear)
+/* ---- translation of MACs ------------------------------------------------ */
+
+/* One's complement sum of a MAC's three words (RFC 1071). */
+static uint32_t mac_sum(const struct mac *m)
 {
+	uint32_t sum = 0;
+
+	for (int i = 0; i < 6; i += 2)
+		sum += (uint32_t)m->b[i] << 8 | m->b[i + 1];
+	return sum;
+}
+
+/* The word that, put beside `to`, sums up to the same as `from`: with it a
+ * checksum over the one holds for the other. */
+static unsigned int mac_difference(const struct mac *from, const struct mac *to)
+{
+	uint32_t sum = mac_sum(from) + 3 * 0xffff - mac_sum(to);
+
+	while (sum > 0xffff)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+static void view_macnat(struct view *v, const struct model *m,
+			const struct bridge *b, const struct mac *uplink)
+{
+	bool any4 = false, any6 = false, any = false;
+	char text[MAC_TEXT], ends[2][IFNAMSIZ];
+
+	view_list(v, "static4");
+	view_list(v, "static6");
+	view_list(v, "macs");
+	view_set(v, "uplink_mac", mac_format(uplink, text));
+	set_hex(v, "uplink_mac_hex", uplink->b, 6);
+	bridge_veth(b, ends[0], ends[1]);
+	view_set(v, "veth_port", ends[0]);
+	view_set(v, "veth_outer", ends[1]);
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+		struct view *e;
+
+		if (g->bridge != b || !g->has_mac)
+			continue;
+		any = true;
+		e = view_add(v, "macs");
+		view_set(e, "mac", mac_format(&g->mac, text));
+		view_setf(e, "nd_sum", "0x%04x", mac_difference(&g->mac,
+								uplink));
+		for (size_t k = 0; k < g->ip.n; k++) {
+			const struct ip *a = &g->ip.v[k].cidr.ip;
+			bool v4 = a->family == AF_INET;
+			char ip[IP_TEXT];
+
+			any4 |= v4;
+			any6 |= !v4;
+			e = view_add(v, v4 ? "static4" : "static6");
+			view_set(e, "address", ip_format(a, ip));
+			view_set(e, "mac", text);
+		}
+	}
+	view_if(v, "any_static4", any4);
+	view_if(v, "any_static6", any6);
+	view_if(v, "any_macs", any);
+}
+
+void view_firewall(struct view *v, const struct model *m,
+		   const struct bridge *b, bool linear,
+		   const struct mac *uplink)
+{
+	bool macnat = bridge_mode(b) == MODE_MACNAT && uplink;
+	bool port = macnat && !bridge_has_veth(b);
 	bool filters;
 
+	if (macnat)
+		view_macnat(v, m, b, uplink);
+	view_if(v, "macnat_veth", macnat && !port);
+	view_if(v, "macnat_port", port);
 	view_filter(v, m, b, linear, &filters);
 	view_isolated(v, m, b);
 	view_forwards(v, m, b);
-	view_if(v, "bridge_table", view_rates(v, m, b) || filters);
+	view_if(v, "bridge_table", view_rates(v, m, b) || filters || port);
 }

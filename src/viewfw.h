@@ -9,6 +9,7 @@
  * beyond what the other templates see. linear: also each guest's own
  * addresses apart, which only ebtables has a use for. */
 void view_firewall(struct view *v, const struct model *m,
-		   const struct bridge *b, bool linear);
+		   const struct bridge *b, bool linear,
+		   const struct mac *uplink);
 
 #endif
