@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "nl.h"
+#include "nft.h"
 #include "spawn.h"
 
 #define HELPER_TIMEOUT 20
@@ -53,7 +53,7 @@ static uint64_t fnv_attr(uint64_t h, struct nlattr *a)
 	return a ? fnv64(h, nla_data(a), nla_len(a)) : fnv64(h, "-", 1);
 }
 
-static struct nl_msg *nft_request(int type, uint8_t family)
+struct nl_msg *nft_request(int type, uint8_t family)
 {
 	struct nfgenmsg g = { .nfgen_family = family,
 			      .version = NFNETLINK_V0 };
@@ -65,7 +65,7 @@ static struct nl_msg *nft_request(int type, uint8_t family)
 	return msg;
 }
 
-static bool nft_parse(struct nlmsghdr *h, int type, struct nlattr **a, int max)
+bool nft_parse(struct nlmsghdr *h, int type, struct nlattr **a, int max)
 {
 	return h->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type) &&
 	       nlmsg_parse(h, sizeof(struct nfgenmsg), a, max, NULL) == 0;

@@ -116,6 +116,7 @@ struct bridge {
 	enum mode chosen;	/* what `auto` became; MODE_AUTO: not known */
 	const char *why;	/* in a sentence; NULL if there is no choice */
 	bool no_port;		/* the kernel refuses the uplink as a port */
+	bool wireless, four;	/* the uplink is Wi-Fi; in 4-address mode */
 };
 
 /* [HOST:]PORT:GUESTPORT[/udp] [from NET]; families are 0 where not given. */

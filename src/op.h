@@ -10,9 +10,9 @@ enum op_kind {
 	OP_ADDR_ADD, OP_ADDR_DEL, OP_ROUTE_ADD, OP_ROUTE_DEL, OP_SYSCTL,
 	OP_FIREWALL, OP_ANNOUNCE, OP_NEIGH_ADD, OP_DNSMASQ, OP_CLIENT_STOP,
 	OP_CLIENT_START, OP_CARRIER, OP_RATE, OP_LEASE, OP_SETTLE,
-	OP_VETH_CREATE,
+	OP_VETH_CREATE, OP_4ADDR, OP_ASK,
 };
-#define OP_KIND_COUNT (OP_VETH_CREATE + 1)
+#define OP_KIND_COUNT (OP_ASK + 1)
 
 /* OP_DNSMASQ: start it, stop it, both, or have it read its reservations
  * again (SIGHUP). */
@@ -90,8 +90,9 @@ struct op {
 	enum dns_action dns;		/* OP_DNSMASQ */
 	char *argv;			/* OP_CLIENT_*: one argument a line */
 	int pid;			/* OP_CLIENT_STOP */
-	bool hold;			/* OP_CARRIER: take, or let go */
-	struct ip server, lease;	/* OP_LEASE: release it */
+	bool hold;			/* OP_CARRIER: take, or let go;
+					 * OP_4ADDR: on or off */
+	struct ip server, lease;	/* OP_LEASE: release it; OP_ASK: whom */
 	uint64_t rate;			/* OP_RATE: bit/s, 0 = none */
 	bool may_fail;			/* gone already is as good */
 	struct op *undo;		/* first of a list, or NULL */

@@ -504,6 +504,8 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 		if (br && bridge_stays)
 			take_addresses(in, p, bridge, br, sb);
 	}
+	if (up)
+		plan_wds_off(p, bridge, up, before);
 	/* what arrives on the uplink must not go to the bridge any more */
 	if (up && translates(in, bridge)) {
 		plan_firewall(in, p, NULL, bridge);

@@ -72,6 +72,14 @@ void plan_veth(const struct plan_input *in, struct plan *p,
 void plan_veth_refusals(const struct plan_input *in, struct plan *p,
 			const struct bridge *b);
 
+/* Puts a station into 4-address mode and sees whether that works; out of it,
+ * if it was us. */
+void plan_wds(const struct plan_input *in, struct plan *p,
+	      const struct bridge *b, const struct klink *up,
+	      const struct saved_bridge *before);
+void plan_wds_off(struct plan *p, const char *bridge, const struct klink *up,
+		  const struct saved_bridge *before);
+
 /* Starts, restarts, or tells the bridge's own dnsmasq; stops it. */
 void plan_dnsmasq(const struct plan_input *in, struct plan *p,
 		  const struct bridge *b);

@@ -125,6 +125,9 @@ static void preflight_uplink(const struct plan_input *in, struct plan *p,
 			    "the access point drops foreign MACs; use mode = "
 			    "macnat, or wds where the access point speaks it",
 			    u->name);
+	else if (bridge_mode(b) == MODE_WDS && !b->wireless)
+		plan_refuse(p, "%s is not Wi-Fi: 4-address mode (wds) is for "
+			    "stations; use mode = bridged", b->uplink);
 	else if (bridge_has_veth(b) && !streq(in->fw_backend, "nftables"))
 		plan_refuse(p, "%s: %s can't be a bridge port, and only "
 			    "nftables can translate around that: install nft, "
@@ -500,6 +503,7 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 		plan_veth(in, p, b, before);
 	if (up)
 		plan_save_uplink(in, b, up);
+	plan_wds(in, p, b, up, before);
 	plan_promote(in, p, b, before);
 	plan_addresses(in, p, b, up, AF_INET, 0);
 	if (!up)

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "translate.h"
 #include "try.h"
 
 #define SCHEMA_VERSION 1
@@ -22,6 +23,7 @@ static const char *const kind_names[OP_KIND_COUNT] = {
 	[OP_CLIENT_START] = "dhcp-client-start", [OP_CARRIER] = "carrier",
 	[OP_RATE] = "rate", [OP_LEASE] = "lease-release",
 	[OP_SETTLE] = "address-wait", [OP_VETH_CREATE] = "veth-create",
+	[OP_4ADDR] = "4addr", [OP_ASK] = "ask",
 };
 
 static void dump_json(json_t *j)
@@ -57,7 +59,22 @@ static json_t *warnings_to_json(const struct plan *p)
 	return a;
 }
 
-void report_plan(const struct plan *p, bool json)
+static json_t *modes_to_json(const struct session *s)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < s->n_bridges; i++) {
+		const struct bridge *b = s->bridges[i];
+
+		if (b->mode == MODE_AUTO && b->why)
+			json_array_append_new(a, json_pack(
+				"{s:s, s:s, s:s}", "bridge", b->name, "mode",
+				mode_names[bridge_mode(b)], "reason", b->why));
+	}
+	return a;
+}
+
+void report_plan(const struct session *s, const struct plan *p, bool json)
 {
 	json_t *ops;
 
@@ -70,9 +87,9 @@ void report_plan(const struct plan *p, bool json)
 	ops = json_array();
 	for (size_t i = 0; i < p->n; i++)
 		json_array_append_new(ops, op_to_json(p->v[i]));
-	dump_json(json_pack("{s:i, s:o, s:o}", "version", SCHEMA_VERSION,
-			    "operations", ops, "warnings",
-			    warnings_to_json(p)));
+	dump_json(json_pack("{s:i, s:o, s:o, s:o}", "version", SCHEMA_VERSION,
+			    "operations", ops, "modes", modes_to_json(s),
+			    "warnings", warnings_to_json(p)));
 }
 
 /* ---- leases ----------------------------------------------------------- */
@@ -317,6 +334,37 @@ static json_t *ports_of(const struct session *s, const struct bridge *b,
 	return a;
 }
 
+/* Who is meant by an address behind the uplink's MAC. */
+static json_t *translations_of(const struct session *s, const struct bridge *b)
+{
+	json_t *a = json_array();
+	struct translations t;
+	char ip[IP_TEXT], mac[MAC_TEXT];
+
+	translations_load(&t, b->name);
+	for (size_t i = 0; i < t.n; i++) {
+		json_t *o = json_pack("{s:s, s:s, s:b}", "ip",
+				      ip_format(&t.v[i].ip, ip), "mac",
+				      mac_format(&t.v[i].mac, mac), "learned",
+				      t.v[i].learned);
+
+		for (size_t k = 0; k < s->m->n_guests; k++) {
+			const struct guest *g = s->m->guests[k];
+
+			if (g->bridge == b && g->has_mac &&
+			    mac_equal(&g->mac, &t.v[i].mac))
+				json_object_set_new(o, "guest",
+						    json_string(g->name));
+		}
+		if (t.v[i].learned)
+			json_object_set_new(o, "age_s",
+					    json_integer(t.v[i].age_s));
+		json_array_append_new(a, o);
+	}
+	free(t.v);
+	return a;
+}
+
 static json_t *bridge_to_json(const struct session *s,
 			      const struct bridge *b)
 {
@@ -338,7 +386,11 @@ static json_t *bridge_to_json(const struct session *s,
 		json_object_set_new(o, "stp", json_boolean(l->br.stp));
 		json_object_set_new(o, "counters", counters(l));
 	}
+	if (b->mode == MODE_AUTO && b->why)
+		json_object_set_new(o, "mode_reason", json_string(b->why));
 	json_object_set_new(o, "ports", ports_of(s, b, l));
+	if (bridge_mode(b) == MODE_MACNAT)
+		json_object_set_new(o, "translations", translations_of(s, b));
 	return o;
 }
 
@@ -366,6 +418,22 @@ static void print_guest(json_t *g)
 			       g, "lease_left_s")));
 }
 
+static void print_translations(json_t *all)
+{
+	json_t *t;
+	size_t i;
+
+	json_array_foreach(all, i, t) {
+		printf("  %-15s is %s at %s, ", text(t, "ip"), *text(t, "guest") ?
+		       text(t, "guest") : "no declared guest", text(t, "mac"));
+		if (json_is_true(json_object_get(t, "learned")))
+			printf("seen %lld s ago\n", (long long)
+			       json_integer_value(json_object_get(t, "age_s")));
+		else
+			puts("declared");
+	}
+}
+
 static void print_bridge(json_t *b)
 {
 	json_t *a = json_object_get(b, "addresses"), *p;
@@ -374,6 +442,8 @@ static void print_bridge(json_t *b)
 
 	printf("%s: %s, %s", text(b, "name"), text(b, "mode"),
 	       text(b, "state"));
+	if (*text(b, "mode_reason"))
+		printf(" (auto: %s)", text(b, "mode_reason"));
 	if (*text(b, "mac"))
 		printf(", MAC %s", text(b, "mac"));
 	for (i = 0; i < json_array_size(a); i++)
@@ -395,6 +465,7 @@ static void print_bridge(json_t *b)
 			printf("  not netbr's");
 		putchar('\n');
 	}
+	print_translations(json_object_get(b, "translations"));
 }
 
 static json_t *drift_to_json(const struct plan *drift)

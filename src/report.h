@@ -5,7 +5,7 @@
 #include "session.h"
 
 /* Prints the operations. */
-void report_plan(const struct plan *p, bool json);
+void report_plan(const struct session *s, const struct plan *p, bool json);
 /* Prints bridges, ports, guests and, from a plan that `up` would run, what
  * is not as it should be. */
 void report_status(const struct session *s, const struct plan *drift,

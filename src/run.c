@@ -21,6 +21,7 @@
 #include "oldfiles.h"
 #include "sys.h"
 #include "try.h"
+#include "wifi.h"
 
 /* ---- one operation ---------------------------------------------------- */
 
@@ -121,6 +122,18 @@ static int do_op(const struct run_env *e, const struct op *op)
 			return hold_carrier(e->nl, op->object);
 		carrier_drop();
 		return 0;
+	case OP_4ADDR:
+		rc = wifi_set_4addr(op->object, op->hold);
+		if (rc == -EOPNOTSUPP)
+			set_why("the driver has no 4-address mode: use mode "
+				"= macnat");
+		return rc;
+	case OP_ASK:
+		if (arp_answers(op->object, op->server.b, 5000))
+			return 0;
+		set_why("no answer: the access point does not take 4-address "
+			"frames (hostapd: wds_sta=1); use mode = macnat");
+		return -EHOSTUNREACH;
 	case OP_SETTLE:
 		settle(e->nl, op->object);
 		return 0;

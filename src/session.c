@@ -11,6 +11,7 @@
 #include "fw.h"
 #include "nldump.h"
 #include "sys.h"
+#include "wifi.h"
 
 /* ---- what the planner asks --------------------------------------------- */
 
@@ -190,6 +191,15 @@ int session_dump(struct session *s)
 		return RC_FAILED;
 	}
 	mark_ours(s);
+	/* a run may have switched it just now */
+	for (size_t i = 0; i < s->m->n_bridges; i++) {
+		struct bridge *b = s->m->bridges[i];
+		struct wifi w;
+
+		if (b->wireless && bridge_mode(b) == MODE_WDS &&
+		    wifi_ask(s->cli->root, b->uplink, &w))
+			b->four = w.four;
+	}
 	return RC_OK;
 }
 

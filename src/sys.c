@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,24 +202,79 @@ struct arp_frame {
 	uint8_t sender_mac[6], sender_ip[4], target_mac[6], target_ip[4];
 } __attribute__((packed));
 
+static void arp_request(struct arp_frame *f, const uint8_t mac[6],
+			const void *sender, const void *target)
+{
+	*f = (struct arp_frame){ 0 };
+	memset(f->eth.ether_dhost, 0xff, 6);
+	memcpy(f->eth.ether_shost, mac, 6);
+	f->eth.ether_type = htons(ETHERTYPE_ARP);
+	f->arp.ar_hrd = htons(ARPHRD_ETHER);
+	f->arp.ar_pro = htons(ETHERTYPE_IP);
+	f->arp.ar_hln = 6;
+	f->arp.ar_pln = 4;
+	f->arp.ar_op = htons(ARPOP_REQUEST);
+	memcpy(f->sender_mac, mac, 6);
+	memcpy(f->sender_ip, sender, 4);
+	memcpy(f->target_ip, target, 4);
+}
+
+/* One that answers the question about `ip` is among what arrives in 200 ms. */
+static bool answered(int fd, const uint8_t ip[4])
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct arp_frame f;
+
+	for (int n = 0; n < 64 && poll(&p, 1, 200) > 0; n++)
+		if (recv(fd, &f, sizeof(f), 0) == sizeof(f) &&
+		    ntohs(f.arp.ar_op) == ARPOP_REPLY &&
+		    memcmp(f.sender_ip, ip, 4) == 0)
+			return true;
+	return false;
+}
+
+bool arp_answers(const char *ifname, const uint8_t ip[4], unsigned int ms)
+{
+	_cleanup_fd_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC,
+				     htons(ETH_P_ARP));
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_protocol = htons(ETH_P_ARP),
+				  .sll_ifindex = if_nametoindex(ifname),
+				  .sll_halen = 6 };
+	struct ifreq r = { 0 }, a = { 0 };
+	struct in_addr self = { 0 };
+	struct arp_frame f;
+
+	str_put(r.ifr_name, sizeof(r.ifr_name), ifname);
+	str_put(a.ifr_name, sizeof(a.ifr_name), ifname);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
+	    ioctl(fd, SIOCGIFHWADDR, &r) < 0)
+		return false;
+	/* without an address of our own it is a probe (RFC 5227) */
+	a.ifr_addr.sa_family = AF_INET;
+	if (ioctl(fd, SIOCGIFADDR, &a) == 0)
+		self = ((struct sockaddr_in *)&a.ifr_addr)->sin_addr;
+	arp_request(&f, (const uint8_t *)r.ifr_hwaddr.sa_data, &self, ip);
+	memset(to.sll_addr, 0xff, 6);
+	for (unsigned int t = 0; t < ms; t += 200) {
+		/* not connected at this moment: it may be the next */
+		if (sendto(fd, &f, sizeof(f), 0, (struct sockaddr *)&to,
+			   sizeof(to)) < 0)
+			usleep(200000);
+		if (answered(fd, ip))
+			return true;
+	}
+	return false;
+}
+
 static void announce4(int index, const uint8_t mac[6], const struct in_addr *a)
 {
 	_cleanup_fd_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	struct sockaddr_ll to = { .sll_family = AF_PACKET,
 				  .sll_ifindex = index, .sll_halen = 6 };
-	struct arp_frame f = { 0 };
+	struct arp_frame f;
 
-	memset(f.eth.ether_dhost, 0xff, 6);
-	memcpy(f.eth.ether_shost, mac, 6);
-	f.eth.ether_type = htons(ETHERTYPE_ARP);
-	f.arp.ar_hrd = htons(ARPHRD_ETHER);
-	f.arp.ar_pro = htons(ETHERTYPE_IP);
-	f.arp.ar_hln = 6;
-	f.arp.ar_pln = 4;
-	f.arp.ar_op = htons(ARPOP_REQUEST);
-	memcpy(f.sender_mac, mac, 6);
-	memcpy(f.sender_ip, a, 4);
-	memcpy(f.target_ip, a, 4);
+	arp_request(&f, mac, a, a);
 	memset(to.sll_addr, 0xff, 6);
 	if (fd >= 0 && sendto(fd, &f, sizeof(f), 0, (struct sockaddr *)&to,
 			      sizeof(to)) < 0)

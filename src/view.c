@@ -173,6 +173,8 @@ static void look_at_uplink(struct facts *f, struct bridge *b, const char *root)
 	_cleanup_free_ char *why = NULL;
 
 	b->no_port = bridge || (wifi && w.station && !w.four);
+	b->wireless = wifi;
+	b->four = wifi && w.four;
 	b->chosen = wifi && w.four && w.station ? MODE_WDS :
 		    b->no_port ? MODE_MACNAT : MODE_BRIDGED;
 	if (b->chosen == MODE_WDS)
