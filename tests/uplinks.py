@@ -56,11 +56,12 @@ class Network:
 
     def __init__(self, uplink, station, filtered=True):
         self.ap, self.lan, self.inet = (namespace() for _ in range(3))
-        cable = "phy0" if station else uplink
-        ip("link", "add", cable, "address", STATION, "type", "veth", "peer",
-           "name", "ap0", "netns", self.ap)
-        sh("""ip link add lan type bridge mcast_snooping 0
-              ip link set ap0 master lan up; ip link set lan up
+        sh("sysctl -qw net.ipv6.conf.all.accept_dad=0 "
+           "net.ipv6.conf.default.accept_dad=0")
+        ip("link", "add", "lan", "type", "bridge", "mcast_snooping", "0",
+           ns=self.ap)
+        self.cable(uplink, station, filtered)
+        sh("""ip link set lan up
               ip link add lan1 type veth peer name eth0 netns %s
               ip link set lan1 master lan up
               ip link add wan type veth peer name eth0 netns %s
@@ -79,8 +80,6 @@ class Network:
               ip route add %s.0/24 via 203.0.113.1
               ip route add %s::/64 via 2001:db8:99::1""" % (NET, NET6),
            ns=self.inet)
-        if filtered:
-            self.filter(STATION)
         self.dhcp = subprocess.Popen(
             ["ip", "netns", "exec", self.ap, "dnsmasq", "-d", "-C",
              "/dev/null", "-p", "0", "-i", "lan", "--bind-interfaces",
@@ -89,11 +88,6 @@ class Network:
              "--enable-ra", "--dhcp-authoritative", "--log-dhcp",
              "--dhcp-leasefile=/run/ap.leases"], stdout=subprocess.DEVNULL,
             stderr=open("/run/ap.log", "w"))
-        sh("sysctl -qw net.ipv6.conf.all.accept_dad=0 "
-           "net.ipv6.conf.default.accept_dad=0")
-        if station:
-            sh("""ip link add %s address %s type bridge mcast_snooping 0
-                  ip link set phy0 master %s up""" % (uplink, STATION, uplink))
         sh("""sysctl -qw net.ipv6.conf.%s.accept_ra=0
               ip link set %s up; ip addr add %s.20/24 dev %s
               ip addr add %s::20/64 dev %s
@@ -102,6 +96,18 @@ class Network:
         wait_for("link-local addresses", lambda: "fe80" in ip(
             "addr", "show", "dev", uplink).out)
         settle()
+
+    def cable(self, uplink, station, filtered):
+        """Makes the uplink and its other end, a port of the bridge lan."""
+        cable = "phy0" if station else uplink
+        ip("link", "add", cable, "address", STATION, "type", "veth", "peer",
+           "name", "ap0", "netns", self.ap)
+        ip("link", "set", "ap0", "master", "lan", "up", ns=self.ap)
+        if filtered:
+            self.filter(STATION)
+        if station:
+            sh("""ip link add %s address %s type bridge mcast_snooping 0
+                  ip link set phy0 master %s up""" % (uplink, STATION, uplink))
 
     def filter(self, mac):
         run("nft", "-f", "-", input=r"""table bridge ap
