@@ -7,6 +7,7 @@
 #include "report.h"
 #include "spawn.h"
 #include "verbs.h"
+#include "watch.h"
 
 static const char usage[] =
 	"Usage: netbr-apply [OPTIONS] VERB [BRIDGE...]\n"
@@ -17,6 +18,7 @@ static const char usage[] =
 	"  leases                 reserved, active and conflicting leases\n"
 	"  doctor                 what breaks guests' networks on this host\n"
 	"  try                    up, and back again unless it is confirmed\n"
+	"  watch                  run up when an uplink changes; does not end\n"
 	"  confirm                keep what a try did\n"
 	"  revert                 go back now\n"
 	"Options:\n"
@@ -32,12 +34,13 @@ static const struct verb {
 	const char *name;
 	bool changes;		/* needs root and the lock */
 	bool bare;		/* needs neither config nor kernel */
+	bool watches;		/* root, config; a session for each event */
 } verbs[] = {
 	{ "up", true, false }, { "down", true, false },
 	{ "try", true, false }, { "plan", false, false },
 	{ "status", false, false }, { "leases", false, false },
 	{ "doctor", false, false }, { "confirm", false, true },
-	{ "revert", false, true },
+	{ "revert", false, true }, { "watch", false, false, true },
 };
 
 static const struct verb *find_verb(const char *name)
@@ -99,7 +102,7 @@ static int with_config(const struct cli *c, const struct verb *v)
 	}
 	if (!m)
 		return RC_CONFIG;
-	rc = run_verb(c, v, m);
+	rc = v->watches ? verb_watch(c, m) : run_verb(c, v, m);
 	model_free(m);
 	return rc;
 }
@@ -126,7 +129,7 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return RC_USAGE;
 	}
-	if ((v->changes || v->bare) && geteuid() != 0) {
+	if ((v->changes || v->bare || v->watches) && geteuid() != 0) {
 		msg_error("'%s' changes the kernel's network: run it as root",
 			  c.verb);
 		return RC_FAILED;

@@ -1,6 +1,7 @@
 #include "fw.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -929,6 +930,15 @@ static bool any_filtered(const struct model *m, const struct bridge *b)
 	return false;
 }
 
+/* Rules that send to a device hold its number: another device of the same
+ * name needs them anew. */
+static void add_device(const struct bridge *b, struct buf *out)
+{
+	if (bridge_has_veth(b))
+		buf_printf(out, "# for device %u\n",
+			   if_nametoindex(b->uplink));
+}
+
 char *fw_text(const struct model *m, const struct facts *f,
 	      const char *backend, const struct bridge *b, const char *root)
 {
@@ -936,6 +946,7 @@ char *fw_text(const struct model *m, const struct facts *f,
 	_cleanup_buf_ struct buf v6 = { 0 };
 
 	if (streq(backend, "nftables")) {
+		add_device(b, &out);
 		if (output_render(m, f, OUT_NFTABLES, b, root, &out) == 0) {
 			add_iptables_part(b, &out);
 			return out.s;

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define RECV_SIZE (1u << 18)
 
 int nlx_open(struct nlx *nl, int protocol)
 {
@@ -27,7 +26,7 @@ int nlx_open(struct nlx *nl, int protocol)
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
 	nl_socket_set_buffer_size(nl->sk, 1 << 20, 1 << 20);
-	nl->in = xrealloc(NULL, RECV_SIZE, 1);
+	nl->in = xrealloc(NULL, NLX_IN_SIZE, 1);
 	return 0;
 }
 
@@ -106,7 +105,7 @@ static int wait_acks(struct nlx *nl, uint32_t first_seq, unsigned int n,
 	int rc = 0;
 
 	for (unsigned int got = 0; got < n;) {
-		ssize_t len = receive(nl, p, RECV_SIZE);
+		ssize_t len = receive(nl, p, NLX_IN_SIZE);
 		struct nlmsghdr *h = (struct nlmsghdr *)p;
 		int left = len;
 
@@ -195,7 +194,7 @@ static int dump_once(struct nlx *nl, struct nl_msg *msg, char *p,
 	if (rc < 0)
 		return rc;
 	for (;;) {
-		ssize_t len = receive(nl, p, RECV_SIZE);
+		ssize_t len = receive(nl, p, NLX_IN_SIZE);
 		struct nlmsghdr *h = (struct nlmsghdr *)p;
 		int left = len;
 

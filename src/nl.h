@@ -7,11 +7,14 @@
 
 #include "util.h"
 
+#define NLX_IN_SIZE (1u << 18)
+
 struct nlx {
 	struct nl_sock *sk;
 	char why[256];		/* the kernel's own words on the last error */
 	unsigned int changes;	/* changing messages sent */
-	char *in;		/* what is received goes here first */
+	char *in;		/* what is received goes here first:
+				 * NLX_IN_SIZE bytes */
 };
 
 /* Opens a socket of a netlink protocol (NETLINK_ROUTE, ...). 0 or -errno. */

@@ -83,7 +83,8 @@ struct op {
 	struct op_addr addr;
 	struct op_route route;
 	struct kneigh neigh;		/* OP_NEIGH_ADD; index unused */
-	char *path, *value;		/* OP_SYSCTL */
+	char *path, *value;		/* OP_SYSCTL; OP_ANNOUNCE: value is the
+					 * uplink whose guests are meant too */
 	char *backend, *text;		/* OP_FIREWALL; text "" = remove */
 	char *delta;			/* OP_FIREWALL: does the same as text
 					 * where nothing has drifted; NULL */

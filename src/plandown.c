@@ -89,6 +89,16 @@ static void remove_firewall(const struct plan_input *in, struct plan *p,
 		saved_set_firewall(sb, NULL, NULL, NULL);
 }
 
+static bool veth_missing(const struct plan_input *in, const struct bridge *b)
+{
+	char port[IFNAMSIZ], outer[IFNAMSIZ];
+
+	if (!bridge_has_veth(b))
+		return false;
+	bridge_veth(b, port, outer);
+	return !plan_link(in, port) || !plan_link(in, outer);
+}
+
 /* Loads the rules of b, or, with b NULL, removes those of `name`. */
 void plan_firewall(const struct plan_input *in, struct plan *p,
 		   const struct bridge *b, const char *name)
@@ -114,7 +124,9 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 		plan_refuse(p, "%s: its firewall rules can't be made", name);
 		return;
 	}
-	digest = in->fw_digest(in->arg, in->fw_backend, name);
+	/* rules for veths that are made anew are no rules for these */
+	if (!veth_missing(in, b))
+		digest = in->fw_digest(in->arg, in->fw_backend, name);
 	if (digest && sb && sb->fw_digest && streq(digest, sb->fw_digest) &&
 	    streq(text, sb->fw_text))
 		return;

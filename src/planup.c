@@ -489,6 +489,7 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	const struct klink *up = bridge_takes_over(b) ?
 				 plan_link(in, b->uplink) : NULL;
 	bool dad = plan_moves_ipv6(in, up);
+	struct mac mac;
 
 	plan_taps(in, p, b);
 	if (l)
@@ -535,6 +536,11 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_old_routes(in, p, b, before);
 	plan_forwarding(in, p, b);
 	plan_dnsmasq(in, p, b);
+	if (l && bridge_mode(b) == MODE_MACNAT && plan_wanted_mac(in, b, &mac) &&
+	    !mac_equal(&mac, &l->mac))
+		plan_add(p, OP_ANNOUNCE, CLASS_SET, b->name, b->name, "tell the "
+			 "LAN of the new MAC address of %s and its guests",
+			 b->name)->value = xstrdup(b->uplink);
 	plan_remove_taps(in, p, b->name, true);
 }
 

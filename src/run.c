@@ -20,6 +20,7 @@
 #include "nlop.h"
 #include "oldfiles.h"
 #include "sys.h"
+#include "translate.h"
 #include "try.h"
 #include "wifi.h"
 
@@ -76,6 +77,18 @@ static void settle(struct nlx *nl, const char *link)
 		usleep(1000);
 }
 
+/* The LAN knows guests behind an uplink's MAC by that MAC. */
+static void announce_guests(const char *bridge, const char *uplink)
+{
+	struct translations t;
+
+	translations_load(&t, bridge);
+	for (size_t i = 0; i < t.n; i++)
+		if (t.v[i].ip.family == AF_INET)
+			announce_ip(uplink, t.v[i].ip.b);
+	free(t.v);
+}
+
 static int do_op(const struct run_env *e, const struct op *op)
 {
 	char *text = NULL;
@@ -104,6 +117,8 @@ static int do_op(const struct run_env *e, const struct op *op)
 		return sysctl_write(op->path, op->value);
 	case OP_ANNOUNCE:
 		announce(op->object);
+		if (op->value)
+			announce_guests(op->bridge, op->value);
 		return 0;
 	case OP_FIREWALL:
 		if (op->delta && fw_change(op->delta) == 0)

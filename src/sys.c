@@ -316,6 +316,19 @@ static void announce6(int index, const uint8_t mac[6],
 		return;
 }
 
+void announce_ip(const char *ifname, const uint8_t ip[4])
+{
+	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { 0 };
+	struct in_addr a;
+
+	memcpy(&a, ip, sizeof(a));
+	str_put(r.ifr_name, sizeof(r.ifr_name), ifname);
+	if (fd >= 0 && ioctl(fd, SIOCGIFHWADDR, &r) == 0)
+		announce4(if_nametoindex(ifname),
+			  (const uint8_t *)r.ifr_hwaddr.sa_data, &a);
+}
+
 int announce(const char *ifname)
 {
 	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

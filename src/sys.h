@@ -26,6 +26,8 @@ bool account_id(const char *name, bool group, uint32_t *id);
 /* Tells the neighbours on a link of its own addresses: gratuitous ARP
  * (RFC 5227, an ARP request for itself) and unsolicited NA (RFC 4861). */
 int announce(const char *ifname);
+/* The same for an IPv4 address (network order) behind the link's MAC. */
+void announce_ip(const char *ifname, const uint8_t ip[4]);
 /* Does somebody on the link answer for an IPv4 address (network order) within
  * so many milliseconds? Asked by ARP, several times a second. */
 bool arp_answers(const char *ifname, const uint8_t ip[4], unsigned int ms);

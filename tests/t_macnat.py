@@ -85,3 +85,89 @@ def test_the_simulation_bites():
     for n in ("guest a to host, v4", "host to guest b, v6",
               "guest a to guest, v4", "host to LAN, v4"):
         assert n in works, n
+
+
+def watcher():
+    p = subprocess.Popen([APPLY, "-v", "watch", "br0"],
+                         stderr=open("/run/watch.log", "w"))
+    time.sleep(0.3)
+    return p
+
+
+def test_station_gets_another_mac():
+    """A watcher runs up when the uplink has another MAC, or is unplugged and
+    comes back: LAN and guest reach each other again."""
+    net = Network("wlan0", True)
+    config("macnat", "wlan0")
+    up()
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31", NET6 + "::31")
+    must_ping(a.addr, ns=net.lan)
+    w = watcher()
+    new = "02:aa:00:00:00:77"
+    sh("ip link set wlan0 down; ip link set phy0 address %s; "
+       "ip link set wlan0 address %s; ip link set wlan0 up" % (new, new))
+    net.filter(new)
+    for addr, ns in ((a.addr, net.lan), (NET + ".9", a.ns),
+                     (NET + ".20", net.lan), (a.addr6, net.lan)):
+        must_ping(addr, ns=ns)
+    contains(ip("link", "show", "br0").out, new)
+    wait_for("the end of up", lambda: apply("plan", check=False).rc == 0)
+    sh("ip link del wlan0")
+    time.sleep(0.3)
+    assert not ping(a.addr, ns=net.lan)
+    sh("""ip link add wlan0 address %s type bridge mcast_snooping 0
+          ip link set phy0 master wlan0; ip link set wlan0 up""" % new)
+    for addr, ns in ((a.addr, net.lan), (NET + ".9", a.ns),
+                     (NET + ".20", net.lan), (a.addr6, net.lan)):
+        must_ping(addr, ns=ns)
+    wait_for("the end of up", lambda: apply("plan", check=False).rc == 0)
+    w.kill()
+    a.g.stop()
+    down()
+    # the host's own way out is wlan0's again
+    must_ping(NET + ".9")
+
+
+def test_guests_capture_nobodys_address():
+    """What a guest says of the host's or another guest's address changes
+    nothing, filtered or not; a declared address has one owner."""
+    for uplink, station in (("wlan0", True),):
+        net = Network(uplink, station)
+        config("macnat", uplink)
+        text = open("/etc/vmnet.conf").read()
+        conf(text.replace("mac = 52:54:00:00:00:03 }",
+                          "mac = 52:54:00:00:00:03 filter = off }\n"
+                          "guest d { tap = tap3 mac = 52:54:00:00:00:04 "
+                          "filter = off }"))
+        up()
+        a = Guest("tap0", "52:54:00:00:00:01", NET + ".31", NET6 + "::31")
+        c = Guest("tap2", "52:54:00:00:00:03", NET + ".33", NET6 + "::33")
+        d = Guest("tap3", "52:54:00:00:00:04", NET + ".34", NET6 + "::34")
+        for g in (a, c, d):
+            must_ping(g.addr, ns=net.lan)
+            must_ping(g.addr6, ns=net.lan)
+        must_ping(NET + ".20", ns=net.lan)
+        # d speaks for everybody: gratuitous ARP, packets and NA
+        for addr in (NET + ".20", a.addr, c.addr):
+            sh("""ip addr add %s/32 dev eth0
+                  ping -c 1 -W 1 -I %s %s.9 || true
+                  arping -c 2 -U -I eth0 %s 2>/dev/null || true
+                  ip addr del %s/32 dev eth0""" % (addr, addr, NET, addr,
+                                                   addr), ns=d.ns)
+        for addr in (NET6 + "::20", a.addr6, c.addr6):
+            sh("""ip addr add %s/128 dev eth0 nodad
+                  ping -c 1 -W 1 -I %s %s::9 || true
+                  ip addr del %s/128 dev eth0""" % (addr, addr, NET6, addr),
+               ns=d.ns)
+        for addr in (NET + ".20", NET6 + "::20", a.addr, a.addr6, c.addr,
+                     c.addr6):
+            assert ping(addr, 3, ns=net.lan), addr
+            eq(ping(addr, 1, ns=d.ns), True)
+        table = {t["ip"]: t for t in json.loads(apply(
+            "--json", "status").out)["bridges"][0]["translations"]}
+        eq(table[a.addr]["guest"], "a")
+        eq(table[a.addr]["learned"], False)
+        eq(table[c.addr]["guest"], "c")
+        assert 0 <= table[c.addr]["age_s"] < 60
+        eq(table[c.addr6]["guest"], "c")
+        assert NET + ".20" not in table and NET6 + "::20" not in table

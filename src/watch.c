@@ -1,0 +1,229 @@
+/* `watch`: what the rules say of an uplink holds only while it has that MAC
+ * address. A station may get another one, or be unplugged and come back: then
+ * `up` is run for its bridge, by a process of its own. */
+#include "watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "nl.h"
+
+#define SETTLE_MS 300		/* changes come in bursts */
+#define RETRY_MS 5000
+#define RETRY_MAX_MS 60000
+
+struct watched {
+	const struct bridge *b;
+	int index;		/* 0: not there */
+	struct mac mac;
+	long long due;		/* when up is to be run, ms; 0: not */
+	unsigned int retry_ms;
+};
+
+struct watch {
+	const struct cli *cli;
+	struct watched *v;
+	size_t n;
+	bool quiet;		/* the first look */
+};
+
+static long long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+/* Another device, or another MAC: up is due when things have settled. */
+static void on_link(struct nlmsghdr *h, void *arg)
+{
+	struct ifinfomsg *i = nlmsg_data(h);
+	struct nlattr *a[IFLA_MAX + 1];
+	struct watch *w = arg;
+	struct mac mac = { 0 };
+
+	if ((h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK) ||
+	    i->ifi_family != AF_UNSPEC ||
+	    nlmsg_parse(h, sizeof(*i), a, IFLA_MAX, NULL) < 0 ||
+	    !a[IFLA_IFNAME])
+		return;
+	if (a[IFLA_ADDRESS] && nla_len(a[IFLA_ADDRESS]) == 6)
+		memcpy(mac.b, nla_data(a[IFLA_ADDRESS]), 6);
+	for (size_t k = 0; k < w->n; k++) {
+		struct watched *x = &w->v[k];
+
+		if (!streq(x->b->uplink, nla_get_string(a[IFLA_IFNAME]))) {
+			if (x->index == i->ifi_index)
+				x->index = 0;	/* renamed */
+			continue;
+		}
+		if (h->nlmsg_type == RTM_DELLINK) {
+			if (x->index == i->ifi_index)
+				x->index = 0;
+			continue;
+		}
+		if (x->index == i->ifi_index && mac_equal(&x->mac, &mac))
+			continue;
+		x->index = i->ifi_index;
+		x->mac = mac;
+		x->retry_ms = RETRY_MS;
+		if (!w->quiet)
+			x->due = now_ms() + SETTLE_MS;
+	}
+}
+
+static int run_up(const struct watch *w, const struct bridge *b)
+{
+	const char *conf = w->cli->config ? w->cli->config : "/etc/vmnet.conf";
+	const char *argv[] = { "netbr-apply", "-q", "-c", conf, "--wait", "60",
+			       "up", b->name, NULL };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		execv("/proc/self/exe", (char *const *)argv);
+		_exit(127);
+	}
+	if (pid < 0)
+		return -errno;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+}
+
+static void act(struct watch *w, struct watched *x)
+{
+	char text[MAC_TEXT];
+	int rc;
+
+	x->due = 0;
+	if (!x->index)
+		return;		/* gone again */
+	msg_info("%s is there with MAC %s: up %s", x->b->uplink,
+		 mac_format(&x->mac, text), x->b->name);
+	rc = run_up(w, x->b);
+	if (rc == 0)
+		return;
+	msg_warn("up %s ended with %d; again in %u s", x->b->name, rc,
+		 x->retry_ms / 1000);
+	x->due = now_ms() + x->retry_ms;
+	x->retry_ms = x->retry_ms * 2 < RETRY_MAX_MS ? x->retry_ms * 2 :
+		      RETRY_MAX_MS;
+}
+
+/* Milliseconds until the next thing is due, -1 for never. */
+static int next_due(const struct watch *w)
+{
+	long long first = -1, now = now_ms();
+
+	for (size_t i = 0; i < w->n; i++)
+		if (w->v[i].due && (first < 0 || w->v[i].due < first))
+			first = w->v[i].due;
+	return first < 0 ? -1 : first <= now ? 0 : (int)(first - now);
+}
+
+static int look(struct watch *w)
+{
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETLINK, 0);
+	struct nlx once;
+	int rc;
+
+	if (!msg || nlmsg_append(msg, &i, sizeof(i), NLMSG_ALIGNTO) < 0)
+		abort();
+	/* answers and news are kept apart: a dump may lie far behind them */
+	rc = nlx_open(&once, NETLINK_ROUTE);
+	if (rc < 0) {
+		nlmsg_free(msg);
+		return rc;
+	}
+	rc = nlx_dump(&once, msg, on_link, NULL, w);
+	nlx_shut(&once);
+	return rc;
+}
+
+static void read_news(struct watch *w, struct nlx *nl)
+{
+	ssize_t len = recv(nl_socket_get_fd(nl->sk), nl->in, NLX_IN_SIZE,
+			   MSG_TRUNC);
+	struct nlmsghdr *h = (struct nlmsghdr *)nl->in;
+	int left = len;
+
+	/* news were lost: everything is looked at anew */
+	if (len < 0 && errno == ENOBUFS) {
+		look(w);
+		return;
+	}
+	if (len < 0 || (size_t)len > NLX_IN_SIZE)
+		return;
+	for (; nlmsg_ok(h, left); h = nlmsg_next(h, &left))
+		on_link(h, w);
+}
+
+static void loop(struct watch *w, struct nlx *nl)
+{
+	struct pollfd p = { .fd = nl_socket_get_fd(nl->sk), .events = POLLIN };
+
+	for (;;) {
+		int rc = poll(&p, 1, next_due(w));
+
+		if (rc < 0 && errno != EINTR)
+			return;
+		if (rc > 0)
+			read_news(w, nl);
+		for (size_t i = 0; i < w->n; i++)
+			if (w->v[i].due && w->v[i].due <= now_ms())
+				act(w, &w->v[i]);
+	}
+}
+
+static bool chosen(const struct cli *c, const char *name)
+{
+	for (int i = 0; i < c->n_args; i++)
+		if (streq(c->args[i], name))
+			return true;
+	return !c->n_args;
+}
+
+int verb_watch(const struct cli *c, const struct model *m)
+{
+	struct watch w = { .cli = c, .quiet = true };
+	struct nlx nl;
+	int rc;
+
+	for (size_t i = 0; i < m->n_bridges; i++) {
+		const struct bridge *b = m->bridges[i];
+
+		if (!b->uplink || !chosen(c, b->name))
+			continue;
+		ARRAY_GROW(w.v, w.n);
+		w.v[w.n++] = (struct watched){ .b = b, .retry_ms = RETRY_MS };
+	}
+	if (!w.n) {
+		msg_error("no bridge with an uplink to watch");
+		return RC_USAGE;
+	}
+	rc = nlx_open(&nl, NETLINK_ROUTE);
+	if (rc == 0) {
+		/* first listening, then looking: nothing falls between */
+		rc = nl_socket_add_membership(nl.sk, RTNLGRP_LINK) < 0 ? -EIO :
+		     look(&w);
+		w.quiet = false;
+		if (rc == 0)
+			loop(&w, &nl);
+		nlx_shut(&nl);
+	}
+	msg_error("watch: %s", strerror(rc ? -rc : errno));
+	free(w.v);
+	return RC_FAILED;
+}
