@@ -369,7 +369,8 @@ static void drop_connected(const struct plan_input *in, struct plan *p,
 /* Without a record of how the uplink was, it gets what the bridge has. */
 static void give_from_bridge(const struct plan_input *in, struct plan *p,
 			     const char *bridge, const struct klink *br,
-			     const struct klink *up, bool bridge_stays)
+			     const struct klink *up, bool bridge_stays,
+			     bool left)
 {
 	for (size_t i = 0; i < in->k->n_addrs; i++)
 		if (in->k->addrs[i].index == br->index &&
@@ -385,13 +386,15 @@ static void give_from_bridge(const struct plan_input *in, struct plan *p,
 		    !!r->gw.family == i / in->k->n_routes)
 			give_route(p, bridge, br, up, r);
 	}
-	leave_bridge(p, bridge, up, true);
+	if (!left && up->master == br->index)
+		leave_bridge(p, bridge, up, true);
 }
 
 static void give_from_record(const struct plan_input *in, struct plan *p,
 			     const char *bridge, const struct klink *br,
 			     const struct klink *up,
-			     const struct saved_bridge *sb, bool bridge_stays)
+			     const struct saved_bridge *sb, bool bridge_stays,
+			     bool left)
 {
 	for (size_t i = 0; i < sb->n_addrs; i++) {
 		struct kaddr a;
@@ -410,7 +413,7 @@ static void give_from_record(const struct plan_input *in, struct plan *p,
 		    !!r.gw.family == i / sb->n_routes)
 			give_route(p, bridge, br, up, &r);
 	}
-	if (br && up->master == br->index)
+	if (!left && br && up->master == br->index)
 		leave_bridge(p, bridge, up, sb->uplink_up);
 }
 
@@ -497,9 +500,17 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 	struct saved_bridge *sb = state_bridge(in->st, bridge);
 	const struct klink *br = plan_link(in, bridge);
 	const struct klink *up = find_uplink(in, bridge);
-	bool recorded = sb && *sb->uplink;
+	bool recorded = sb && *sb->uplink, left;
 
+	/* a station leaves first: only then can it go back to 3 addresses */
+	left = up && br && up->master == br->index &&
+	       saved_has_note(before, 'w', up->name);
+	if (left) {
+		p->batches++;
+		leave_bridge(p, bridge, up, true);
+	}
 	if (up) {
+		plan_wds_off(p, bridge, up, before);
 		quiet_dad(in, p, bridge, up, false);
 		enable_ipv6(in, p, up);
 		p->batches++;
@@ -507,17 +518,16 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 			plan_neighbours(in, p, bridge, br, up->name);
 		if (recorded)
 			give_from_record(in, p, bridge, br, up, sb,
-					 bridge_stays);
+					 bridge_stays, left);
 		else if (br)
-			give_from_bridge(in, p, bridge, br, up, bridge_stays);
+			give_from_bridge(in, p, bridge, br, up, bridge_stays,
+					 left);
 		/* until then the bridge answers for the addresses */
 		if (br && plan_moves_ipv6(in, br))
 			plan_settle(p, bridge, up->name);
 		if (br && bridge_stays)
 			take_addresses(in, p, bridge, br, sb);
 	}
-	if (up)
-		plan_wds_off(p, bridge, up, before);
 	/* what arrives on the uplink must not go to the bridge any more */
 	if (up && translates(in, bridge)) {
 		plan_firewall(in, p, NULL, bridge);

@@ -71,6 +71,11 @@ void plan_wds(const struct plan_input *in, struct plan *p,
 void plan_wds_off(struct plan *p, const char *bridge, const struct klink *up,
 		  const struct saved_bridge *before)
 {
-	if (saved_has_note(before, 'w', up->name))
-		four_op(p, bridge, up->name, false);
+	if (!saved_has_note(before, 'w', up->name))
+		return;
+	four_op(p, bridge, up->name, false);
+	/* an access point goes on with 4 addresses until the station joins
+	 * anew; its supplicant does that when the link comes up */
+	plan_set_up(p, bridge, up->name, false, true);
+	plan_set_up(p, bridge, up->name, true, true);
 }

@@ -124,7 +124,102 @@ def macnat_open():
     finish(net, guests)
 
 
-JOBS = {f.__name__: f for f in (macnat_open,)}
+def few_cells(net, guests):
+    """Both ways, both families, with the LAN, the host and one another."""
+    a, b, c = guests
+    eq(c.take_lease(), NET + ".1", "the LAN's DHCP server")
+    for what, ns, addr in (
+            ("LAN to a", net.lan, a.addr), ("a to LAN", a.ns, NET + ".9"),
+            ("LAN to c", net.lan, c.addr), ("c to Internet", c.ns,
+                                            "203.0.113.9"),
+            ("LAN to a, v6", net.lan, a.addr6),
+            ("a to LAN, v6", a.ns, NET6 + "::9"),
+            ("a to host", a.ns, NET + ".20"), ("host to c", None, c.addr),
+            ("a to b", a.ns, b.addr), ("host to LAN", None, NET + ".9"),
+            ("LAN to host, v6", net.lan, NET6 + "::20")):
+        assert ping(addr, 3, 1, ns=ns) or ping(addr, 3, 1, ns=ns), what
+    assert asks(net.lan, "224.0.0.251", "eth0", [(a.ns, "eth0")]), "mDNS"
+    assert asks(a.ns, "255.255.255.255", "eth0", [(net.lan, "eth0")]), "group"
+
+
+def macnat_wpa2():
+    """WPA2; the station is disconnected and reconnected under ping, and gets
+    another MAC, which a watcher notices."""
+    net = Wifi(wpa=True)
+    config("macnat")
+    up()
+    guests = three()
+    few_cells(net, guests)
+    a = guests[0]
+    for ns, addr in ((net.lan, a.addr), (a.ns, NET + ".9")):
+        m = Meter(addr, ns, "0.1")
+        run("wpa_cli", "-p", "/run/wpa", "-i", "wlan0", "disconnect")
+        time.sleep(0.5)
+        run("wpa_cli", "-p", "/run/wpa", "-i", "wlan0", "reconnect")
+        net.connected()
+        must_ping(addr, ns=ns)
+        lost = m.stop()
+        print("note: reconnected: %d of %d pings at 100 ms lost" % (lost,
+                                                                  m.sent))
+        assert 0 < lost < m.sent
+    eq(apply("plan", check=False).rc, 0)
+    w = subprocess.Popen([APPLY, "watch", "br0"])
+    time.sleep(1)
+    sh("ip link set wlan0 down; ip link set wlan0 address 02:aa:00:00:00:77; "
+       "ip link set wlan0 up")
+    net.connected()
+    must_ping(a.addr, ns=net.lan, timeout=30)
+    must_ping(NET + ".20", ns=net.lan)
+    must_ping(NET + ".9", ns=a.ns)
+    contains(ip("link", "show", "br0").out, "02:aa:00:00:00:77")
+    w.kill()
+    w.wait()
+    wait_for("its last up", lambda: apply("plan", check=False).rc == 0)
+    finish(net, guests)
+
+
+def wds():
+    """An access point that speaks WDS: the station is a port."""
+    net = Wifi(wpa=True, wds=True)
+    config("wds")
+    up()
+    contains(sh("iw dev wlan0 info").out, "4addr: on")
+    contains(ip("link", "show", "wlan0").out, "master br0")
+    in_sync()
+    guests = three()
+    few_cells(net, guests)
+    # auto keeps what somebody has switched on
+    config("auto")
+    contains(apply("plan", check=False).err, "br0: mode auto is wds: wlan0 is "
+             "a Wi-Fi station in 4-address mode, which can be a port")
+    config("wds")
+    m = Meter(guests[0].addr, net.lan, "0.1")
+    run("wpa_cli", "-p", "/run/wpa", "-i", "wlan0", "disconnect")
+    run("wpa_cli", "-p", "/run/wpa", "-i", "wlan0", "reconnect")
+    net.connected()
+    must_ping(guests[0].addr, ns=net.lan, timeout=20)
+    print("note: reconnected: %d of %d pings at 100 ms lost" % (m.stop(),
+                                                              m.sent))
+    finish(net, guests)
+    assert "4addr: on" not in sh("iw dev wlan0 info").out
+
+
+def wds_refused():
+    """One that does not: found out, said, and everything is as it was."""
+    net = Wifi(wpa=True)
+    must_ping(NET + ".9")
+    config("wds")
+    p = up(check=False)
+    eq(p.rc, 1, p.err)
+    contains(p.err, "the access point does not take 4-address frames")
+    contains(p.err, "the old state is in force")
+    assert "4addr: on" not in sh("iw dev wlan0 info").out
+    must_ping(NET + ".9")
+    must_ping(NET + ".20", ns=net.lan)
+    ends()
+
+
+JOBS = {f.__name__: f for f in (macnat_open, macnat_wpa2, wds, wds_refused)}
 
 if __name__ == "__main__":
     for name in sys.argv[1].split(","):

@@ -1,0 +1,15 @@
+"""Real radios (mac80211_hwsim), hostapd, wpa_supplicant, in a machine with
+Debian's kernel: see vm.py and vmjobs.py."""
+import vm
+from lib import plain
+
+
+def job(name):
+    def test():
+        vm.play(name)
+    test.timeout = 300
+    globals()["test_" + name] = plain(test)
+
+
+for n in ("macnat_open", "macnat_wpa2", "wds", "wds_refused"):
+    job(n)
