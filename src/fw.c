@@ -411,6 +411,8 @@ static const struct {
 	{ "filter", DOCKER_USER, 'c', false },
 	{ "nat", "PREROUTING", 'e', true },
 	{ "nat", NULL, 'o', true },
+	{ "nat", "PREROUTING", 'i', true },
+	{ "nat", "POSTROUTING", 's', true },
 };
 
 static int ipt_save(enum ipt ipt, struct buf *out, char **why)
@@ -956,7 +958,7 @@ char *fw_text(const struct model *m, const struct facts *f,
 		add_docker_part(b, &out);
 		buf_puts(&out, FW_IP6_MARK);
 		buf_puts(&out, buf_str(&v6));
-		if (!any_filtered(m, b))
+		if (!any_filtered(m, b) && bridge_mode(b) != MODE_MACNAT)
 			return out.s;
 		buf_puts(&out, FW_EB_MARK);
 		if (output_render(m, f, OUT_EBTABLES, b, root, &out) == 0)

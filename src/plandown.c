@@ -428,7 +428,9 @@ static const struct klink *find_uplink(const struct plan_input *in,
 	if (sb && *sb->uplink)
 		return plan_link(in, sb->uplink);
 	up = b && b->uplink ? plan_link(in, b->uplink) : NULL;
-	return up && br && up->master == br->index ? up : NULL;
+	return up && br && (up->master == br->index ||
+			    (bridge_has_veth(b) && bridge_takes_over(b))) ?
+	       up : NULL;
 }
 
 static void quiet_dad(const struct plan_input *in, struct plan *p,
@@ -458,7 +460,7 @@ static void quiet_dad(const struct plan_input *in, struct plan *p,
 
 /* Its IPv6 must be on again before it can take its addresses back. */
 static void enable_ipv6(const struct plan_input *in, struct plan *p,
-			const struct klink *up)
+			const struct klink *up, bool unknown)
 {
 	_cleanup_free_ char *path = ifname_sysctl(AF_INET6, up->name,
 						  "disable_ipv6");
@@ -470,7 +472,7 @@ static void enable_ipv6(const struct plan_input *in, struct plan *p,
 		state_drop_sysctl(in->st, i);
 		return;
 	}
-	if (up->disable_ipv6 && up->master) {
+	if (up->disable_ipv6 && (up->master || unknown)) {
 		struct op *op = plan_add(p, OP_SYSCTL, CLASS_SET, "", "",
 					 "set %s to 0", path);
 
@@ -512,7 +514,7 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 	if (up) {
 		plan_wds_off(p, bridge, up, before);
 		quiet_dad(in, p, bridge, up, false);
-		enable_ipv6(in, p, up);
+		enable_ipv6(in, p, up, !recorded);
 		p->batches++;
 		if (br)
 			plan_neighbours(in, p, bridge, br, up->name);
@@ -574,7 +576,7 @@ void plan_release_port(const struct plan_input *in, struct plan *p,
 		undo->set.mtu = l->mtu;
 		op_add_undo(op, undo);
 	}
-	enable_ipv6(in, p, l);
+	enable_ipv6(in, p, l, false);
 }
 
 /* ---- taps and the bridge ----------------------------------------------- */

@@ -181,6 +181,30 @@ static void preflight_port(const struct plan_input *in, struct plan *p,
 			    port->group);
 }
 
+/* What ebtables can't translate is said, guest by guest. */
+static void preflight_macnat_port(const struct plan_input *in, struct plan *p,
+				  const struct bridge *b)
+{
+	if (streq(in->fw_backend, "nftables"))
+		return;
+	if (!streq(in->fw_backend, "iptables")) {
+		plan_refuse(p, "%s: mode macnat needs nftables, or ebtables for "
+			    "what that can do; the firewall in use is %s",
+			    b->name, in->fw_backend);
+		return;
+	}
+	plan_warn(p, "%s: ebtables translates neither IPv6 nor the answers to "
+		  "DHCP clients that want them by unicast: with nft both work",
+		  b->name);
+	for (size_t i = 0; i < in->m->n_guests; i++) {
+		const struct guest *g = in->m->guests[i];
+
+		if (g->bridge == b && !guest_ip(g, AF_INET))
+			plan_warn(p, "guest '%s' has no ip: without nft the "
+				  "LAN can't reach it", g->name);
+	}
+}
+
 static void preflight(const struct plan_input *in, struct plan *p,
 		      const struct bridge *b)
 {
@@ -197,6 +221,8 @@ static void preflight(const struct plan_input *in, struct plan *p,
 		preflight_uplink(in, p, b);
 	if (bridge_has_veth(b))
 		plan_veth_refusals(in, p, b);
+	else if (bridge_mode(b) == MODE_MACNAT)
+		preflight_macnat_port(in, p, b);
 	for (size_t i = 0; i < in->m->n_guests; i++)
 		if (in->m->guests[i]->bridge == b &&
 		    in->m->guests[i]->rate_out &&

@@ -171,3 +171,59 @@ def test_guests_capture_nobodys_address():
         assert 0 <= table[c.addr]["age_s"] < 60
         eq(table[c.addr6]["guest"], "c")
         assert NET + ".20" not in table and NET6 + "::20" not in table
+
+
+def test_filtered_port_with_ebtables():
+    """The article's rules, put right: IPv4 of declared guests, both ways."""
+    net = Network("eth0", False)
+    before = snapshot()
+    config("macnat", "eth0", "firewall = iptables")
+    contains(apply("plan", check=False).err, "ebtables translates neither "
+             "IPv6 nor")
+    up()
+    eq(apply("plan", check=False).rc, 0)
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31")
+    b = Guest("tap1", "52:54:00:00:00:02", NET + ".32")
+    for ns, addr in ((net.lan, a.addr), (a.ns, NET + ".9"),
+                     (a.ns, "203.0.113.9"), (net.inet, b.addr),
+                     (a.ns, b.addr), (None, a.addr), (a.ns, NET + ".20"),
+                     (net.lan, NET + ".20")):
+        must_ping(addr, ns=ns)
+    assert asks(net.lan, "224.0.0.251", "eth0", [(a.ns, "eth0")])
+    assert asks(a.ns, "255.255.255.255", "eth0", [(net.lan, "eth0")])
+    # ours match; the article's, which name the bridge as a port, never do
+    for hook, opt, rest in (
+            ("PREROUTING", "-i", "-p IPv4 --ip-dst %s -j dnat --to-dst "
+             "52:54:00:00:00:01" % a.addr),
+            ("POSTROUTING", "-o", "-s 52:54:00:00:00:01 -j snat --to-src " +
+             STATION)):
+        sh("ebtables -t nat -I %s %s br0 %s --%s-target ACCEPT" % (
+            hook, opt, rest, rest.split(" -j ")[1].split()[0]))
+    assert ping(a.addr, 3, ns=net.lan)
+    counts = sh("ebtables -t nat -L --Lc").out
+    for line in counts.splitlines():
+        n = int(re.search(r"pcnt = (\d+)", line).group(1)) \
+            if "pcnt" in line else None
+        if n is not None and ("-i br0" in line or "-o br0" in line):
+            eq(n, 0, line)
+        if n is not None and "-i eth0" in line and a.addr in line:
+            assert n > 0, line
+    sh("ebtables -t nat -D PREROUTING 1; ebtables -t nat -D POSTROUTING 1")
+    a.g.stop()
+    b.g.stop()
+    down()
+    same(before, snapshot())
+
+
+def test_down_without_the_record():
+    """/run was emptied: the uplink still gets back what the bridge has."""
+    for uplink, station in (("wlan0", True),):
+        net = Network(uplink, station)
+        config("macnat", uplink)
+        up()
+        sh("rm -r /run/netbr")
+        down()
+        must_ping(NET + ".9")
+        must_ping(NET + ".20", ns=net.lan)
+        assert "netbr" not in run("nft", "list", "ruleset").out
+        assert "br0" not in ip("link").out
