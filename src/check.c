@@ -584,6 +584,11 @@ static void check_dhcp(const struct bridge *b)
 			   "whose own DHCP server gives out its addresses: "
 			   "take range out, only guests with an ip are served",
 			   b->name);
+	else if (d->server != SERVER_NONE && bridge_mode(b) == MODE_MACNAT &&
+		 !d->router.n && !b->gateway.n)
+		diag_error(d->src, "dhcp", "guests must be told the LAN's "
+			   "router: add gateway = ... to %s, or router = ... "
+			   "here", b->name);
 	else if (d->server != SERVER_NONE && bridge_takes_over(b) &&
 		 bridge_mode(b) != MODE_MACNAT)
 		diag_warning(d->src, "dhcp", "%s is bridged: this DHCP server "

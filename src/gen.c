@@ -170,15 +170,22 @@ static int verb_service(const struct cli *c, const struct model *m)
 {
 	const struct bridge *b = model_bridge(m, c->args[0]);
 	bool takes_over;
+	struct facts f;
 
 	if (!b) {
 		msg_error("there is no bridge '%s'", c->args[0]);
 		return RC_USAGE;
 	}
+	if (facts_read_few(&f, m, c->root) < 0)
+		return RC_FAILED;
 	takes_over = bridge_takes_over(b);
 	printf("netbr_mode=\"%s\"\nnetbr_uplink=\"%s\"\n",
 	       mode_names[bridge_mode(b)], takes_over ? b->uplink : "");
 	printf("netbr_dhcp=\"%s\"\n", b->address_dhcp ? "yes" : "no");
+	/* what is loaded speaks of the uplink's MAC address */
+	printf("netbr_watch=\"%s\"\n", bridge_mode(b) == MODE_MACNAT ?
+	       "yes" : "no");
+	facts_free(&f);
 	return RC_OK;
 }
 

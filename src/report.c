@@ -74,6 +74,85 @@ static json_t *modes_to_json(const struct session *s)
 	return a;
 }
 
+/* The host's address towards the LAN: that of the uplink, or of the link of
+ * the default route. NULL if it has none. */
+static const struct kaddr *lan_address(const struct session *s,
+				       const struct bridge *b, int family)
+{
+	const struct klink *up = b->uplink ? kstate_link(&s->k, b->uplink) :
+				 NULL;
+	int index = up ? up->index : 0;
+
+	for (size_t i = 0; !index && i < s->k.n_routes; i++)
+		if (!s->k.routes[i].dst.plen && s->k.routes[i].gw.family &&
+		    s->k.routes[i].family == family)
+			index = s->k.routes[i].oif;
+	for (size_t i = 0; i < s->k.n_addrs; i++)
+		if (s->k.addrs[i].index == index &&
+		    s->k.addrs[i].c.ip.family == family &&
+		    !ip_is_linklocal6(&s->k.addrs[i].c.ip))
+			return &s->k.addrs[i];
+	return NULL;
+}
+
+/* The routes that the LAN needs to guests whose addresses are not translated:
+ * "SUBNET via ADDRESS" each. */
+static void routes_needed(const struct session *s, const struct bridge *b,
+			  struct list *out)
+{
+	for (size_t i = 0; bridge_mode(b) == MODE_ROUTED && !b->nat &&
+	     i < b->address.n; i++) {
+		struct cidr net = cidr_network(&b->address.v[i].cidr);
+		const struct kaddr *host = lan_address(s, b, net.ip.family);
+		_cleanup_free_ char *route = NULL;
+		char text[CIDR_TEXT], via[IP_TEXT];
+
+		if (!host || ip_is_linklocal6(&net.ip))
+			continue;
+		route = xasprintf("%s via %s", cidr_format(&net, text),
+				  ip_format(&host->c.ip, via));
+		list_add(out, route, (struct src){ 0 });
+	}
+}
+
+void report_hints(const struct session *s)
+{
+	for (size_t i = 0; i < s->n_bridges; i++) {
+		const struct bridge *b = s->bridges[i];
+		struct list routes = { 0 };
+
+		if (b->mode == MODE_AUTO && b->why)
+			msg_info("%s: mode auto is %s: %s", b->name,
+				 mode_names[bridge_mode(b)], b->why);
+		routes_needed(s, b, &routes);
+		for (size_t k = 0; k < routes.n; k++) {
+			const char *r = routes.v[k].text;
+			int net = strcspn(r, " ");
+
+			msg_info("%s: the LAN's router needs a route: ip route "
+				 "add %s%s%.*s%s%s%s", b->name, r,
+				 strchr(r, ':') ? "" : " (or its DHCP server "
+				 "hands it out: dhcp-option=121,", strchr(r, ':')
+				 ? 0 : net, r, strchr(r, ':') ? "" : ",",
+				 strchr(r, ':') ? "" : r + net + 5,
+				 strchr(r, ':') ? "" : ")");
+		}
+		list_free(&routes);
+	}
+}
+
+static json_t *routes_to_json(const struct session *s, const struct bridge *b)
+{
+	struct list routes = { 0 };
+	json_t *a = json_array();
+
+	routes_needed(s, b, &routes);
+	for (size_t k = 0; k < routes.n; k++)
+		json_array_append_new(a, json_string(routes.v[k].text));
+	list_free(&routes);
+	return a;
+}
+
 void report_plan(const struct session *s, const struct plan *p, bool json)
 {
 	json_t *ops;
@@ -391,6 +470,8 @@ static json_t *bridge_to_json(const struct session *s,
 	json_object_set_new(o, "ports", ports_of(s, b, l));
 	if (bridge_mode(b) == MODE_MACNAT)
 		json_object_set_new(o, "translations", translations_of(s, b));
+	if (bridge_mode(b) == MODE_ROUTED && !b->nat)
+		json_object_set_new(o, "routes_needed", routes_to_json(s, b));
 	return o;
 }
 
@@ -466,6 +547,10 @@ static void print_bridge(json_t *b)
 		putchar('\n');
 	}
 	print_translations(json_object_get(b, "translations"));
+	a = json_object_get(b, "routes_needed");
+	for (i = 0; i < json_array_size(a); i++)
+		printf("  the LAN needs   %s\n",
+		       json_string_value(json_array_get(a, i)));
 }
 
 static json_t *drift_to_json(const struct plan *drift)

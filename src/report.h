@@ -5,6 +5,9 @@
 #include "session.h"
 
 /* Prints the operations. */
+/* Says on standard error what a bridge's `auto` became, and which route a
+ * routed bridge without NAT needs on the LAN. Not with --quiet. */
+void report_hints(const struct session *s);
 void report_plan(const struct session *s, const struct plan *p, bool json);
 /* Prints bridges, ports, guests and, from a plan that `up` would run, what
  * is not as it should be. */

@@ -188,18 +188,6 @@ static int up_steps(struct work *w, bool even_if_empty)
 	return rc == RC_OK ? verify(w) : rc;
 }
 
-/* What `auto` became, and why. */
-static void say_modes(const struct session *s)
-{
-	for (size_t i = 0; i < s->n_bridges; i++) {
-		const struct bridge *b = s->bridges[i];
-
-		if (b->mode == MODE_AUTO && b->why)
-			msg_info("%s: mode auto is %s: %s", b->name,
-				 mode_names[bridge_mode(b)], b->why);
-	}
-}
-
 static void say_done(const struct work *w, const char *verb)
 {
 	if (!w->steps)
@@ -217,7 +205,7 @@ int verb_up(struct session *s)
 	rc = up_steps(&w, false);
 	if (rc == RC_OK) {
 		if (w.steps)
-			say_modes(s);
+			report_hints(s);
 		say_done(&w, "up");
 		oldfiles_forget(s->cli->root);
 	}
@@ -259,7 +247,7 @@ int verb_show(struct session *s, bool status)
 	if (status)
 		report_status(s, &p, s->cli->json);
 	else if (!refused)
-		say_modes(s);
+		report_hints(s);
 	if (!status && !refused)
 		report_plan(s, &p, s->cli->json);
 	if (rc == RC_OK && p.n)

@@ -423,6 +423,37 @@ static void view_servers(struct view *v, const char *name4, const char *name6,
 		view_set(view_add(v, name6), "servers", buf_str(&b6));
 }
 
+/* Routed subnets of this host whose addresses are not translated: a client
+ * that is told of routes (RFC 3442, option 121) does not listen to the router
+ * option, so its default route is among them. */
+static void view_static_routes(struct view *v, const struct model *m,
+			       const struct bridge *b)
+{
+	const struct cidr *own = bridge_address(b, AF_INET);
+	_cleanup_buf_ struct buf all = { 0 };
+	char ip[IP_TEXT], text[CIDR_TEXT];
+
+	for (size_t i = 0; own && bridge_takes_over(b) && i < m->n_bridges;
+	     i++) {
+		const struct bridge *o = m->bridges[i];
+		const struct cidr *a = bridge_address(o, AF_INET);
+		struct cidr net;
+
+		if (bridge_mode(o) != MODE_ROUTED || o->nat || !a)
+			continue;
+		net = cidr_network(a);
+		buf_printf(&all, ",%s,%s", cidr_format(&net, text),
+			   ip_format(&own->ip, ip));
+	}
+	view_list(v, "static_routes");
+	if (all.len)
+		view_set(view_add(v, "static_routes"), "routes", buf_str(&all));
+	view_set(v, "default_router", b->dhcp.router.n ?
+		 b->dhcp.router.v[0].text : b->gateway.n &&
+		 b->gateway.v[0].cidr.ip.family == AF_INET ?
+		 b->gateway.v[0].text : own ? ip_format(&own->ip, ip) : "");
+}
+
 static bool has_range(const struct bridge *b, int family)
 {
 	for (size_t i = 0; i < b->dhcp.n_ranges; i++)
@@ -431,7 +462,8 @@ static bool has_range(const struct bridge *b, int family)
 	return false;
 }
 
-static void view_dhcp(struct view *v, const struct bridge *b)
+static void view_dhcp(struct view *v, const struct model *m,
+		      const struct bridge *b)
 {
 	const struct dhcp *d = &b->dhcp;
 
@@ -452,11 +484,15 @@ static void view_dhcp(struct view *v, const struct bridge *b)
 	view_servers(v, "dns4", "dns6", &d->dns);
 	view_if(v, "no_router", !d->router.n &&
 		bridge_mode(b) == MODE_ISOLATED);
+	view_static_routes(v, m, b);
 	view_list(v, "options");
 	for (size_t i = 0; i < d->options.n; i++)
 		view_set(view_add(v, "options"), "option",
 			 d->options.v[i].text);
 	view_if(v, "own", d->server == SERVER_OWN);
+	view_if(v, "on_lan", bridge_mode(b) == MODE_MACNAT);
+	view_if(v, "lan_router", !d->router.n && b->gateway.n);
+	view_if(v, "lan_dns", !d->dns.n && b->gateway.n);
 	view_if(v, "dhcp", d->present && d->server != SERVER_NONE);
 }
 
@@ -553,7 +589,7 @@ static void view_bridge(struct view *v, const struct model *m,
 	view_ports(v, m, b);
 	view_subnets(v, b);
 	view_routes(v, b);
-	view_dhcp(v, b);
+	view_dhcp(v, m, b);
 	view_reservations(v, m, b);
 	up = b->uplink ? strmap_get(&f->macs, b->uplink) : NULL;
 	view_firewall(v, m, b, linear, up && mac_parse(up, &mac) ? &mac :

@@ -357,6 +357,8 @@ static void view_macnat(struct view *v, const struct model *m,
 	view_if(v, "any_static4", any4);
 	view_if(v, "any_static6", any6);
 	view_if(v, "any_macs", any);
+	view_if(v, "any_reserved", any4 && b->dhcp.present &&
+		b->dhcp.server != SERVER_NONE);
 }
 
 void view_firewall(struct view *v, const struct model *m,

@@ -227,3 +227,62 @@ def test_down_without_the_record():
         must_ping(NET + ".20", ns=net.lan)
         assert "netbr" not in run("nft", "list", "ruleset").out
         assert "br0" not in ip("link").out
+
+
+def test_reservations_of_our_own():
+    """With a dhcp section guests that have an ip get it from netbr; others,
+    and the LAN's machines, are served by the LAN."""
+    net = Network("wlan0", True)
+    config("macnat", "wlan0")
+    text = open("/etc/vmnet.conf").read()
+    conf(text.replace('::1" }\n}', '::1" }\n    dhcp { }\n}', 1))
+    gen("-q", "write")
+    up()
+    in_sync()
+    a = Guest("tap0", "52:54:00:00:00:01")
+    c = Guest("tap2", "52:54:00:00:00:03")
+    eq(a.dhcp(), (NET + ".31", NET + ".20"))
+    eq(c.dhcp()[1], NET + ".1")
+    p = run("udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "4", "-T", "1",
+            "-s", "/bin/true", ns=net.lan)
+    contains(p.out + p.err, "obtained from %s.1" % NET)
+    down()
+
+
+def test_auto_on_a_wire():
+    """A wired uplink is a port; the reason is said; so it is with macnat on
+    an uplink that is a bridge."""
+    net = Network("eth0", False, filtered=False)
+    config("auto", "eth0")
+    contains(apply("plan", check=False).err, "br0: mode auto is bridged: "
+             "eth0 is wired and can be a port")
+    plan = json.loads(apply("--json", "plan", check=False).out)
+    eq(plan["modes"], [{"bridge": "br0", "mode": "bridged",
+                        "reason": "eth0 is wired and can be a port"}])
+    up()
+    contains(apply("status").out, "(auto: eth0 is wired")
+    down()
+
+
+def test_service_watches_the_uplink():
+    """rc-service starts the watcher, which heals, and ends it."""
+    net = Network("wlan0", True)
+    config("macnat", "wlan0")
+    openrc("br0")
+    service("net.br0", "start")
+    pid = wait_for("the watcher", lambda: run(
+        "pgrep", "-f", "watch br0$", check=False).out.split())
+    service("net.br0", "restart")
+    eq(run("pgrep", "-f", "watch br0$", check=False).out.split(), pid)
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31")
+    must_ping(a.addr, ns=net.lan)
+    new = "02:aa:00:00:00:77"
+    net.filter(new)
+    sh("ip link set wlan0 address " + new)
+    must_ping(a.addr, ns=net.lan)
+    wait_for("the end of up", lambda: apply("plan", check=False).rc == 0)
+    a.g.stop()
+    service("net.br0", "stop")
+    wait_for("the watcher's end", lambda: run(
+        "pgrep", "-f", "watch br0$", check=False).rc)
+    must_ping(NET + ".9")
