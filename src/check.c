@@ -367,6 +367,8 @@ static void complete_guest(struct guest *g)
 	if (!g->at[GK_FILTER].line)
 		g->filter = g->bridge && g->bridge->filter &&
 			    g->has_mac && g->tap;
+	if (g->bridge && guest_ip(g, AF_INET6))
+		g->bridge->guests6 = true;
 	if (!g->at[GK_ISOLATE].line)
 		g->isolate = g->bridge && g->bridge->isolate;
 	complete_forwards(g);
@@ -392,14 +394,6 @@ static void complete_guest(struct guest *g)
 
 /* ---- cross-checks: one bridge ------------------------------------------ */
 
-static void check_later(const struct bridge *b)
-{
-	if (b->mode == MODE_PROXYARP)
-		diag_error(b->at[BK_MODE], mode_names[b->mode],
-			   "mode '%s' is not yet available in this version: "
-			   "use macnat or routed", mode_names[b->mode]);
-}
-
 /* Guests behind the uplink's one MAC: its MAC is the bridge's. */
 static void check_macnat(const struct bridge *b)
 {
@@ -418,7 +412,7 @@ static void check_mode(const struct bridge *b)
 	struct src at = b->at[BK_MODE].line ? b->at[BK_MODE] : b->src;
 
 	if ((mode == MODE_BRIDGED || mode == MODE_WDS ||
-	     mode == MODE_MACNAT) && !b->uplink)
+	     mode == MODE_MACNAT || mode == MODE_PROXYARP) && !b->uplink)
 		diag_error(at, mode_names[mode], "a %s bridge needs its way to "
 			   "the LAN: add uplink = %s", mode_names[mode],
 			   mode == MODE_WDS ? "wlan0" : "eth0");
@@ -843,8 +837,7 @@ static void check_bridges(const struct model *m)
 	for (size_t i = 0; i < m->n_bridges; i++) {
 		const struct bridge *b = m->bridges[i];
 
-		check_later(b);
-		check_mode(b);
+			check_mode(b);
 		check_timers(b);
 		check_addresses(b);
 		check_dhcp(b);

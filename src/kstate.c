@@ -19,6 +19,7 @@ void kstate_free(struct kstate *k)
 	free(k->addrs);
 	free(k->routes);
 	free(k->neighs);
+	free(k->proxies);
 	strmap_free(&k->by_name);
 	*k = (struct kstate){ 0 };
 }
@@ -87,6 +88,13 @@ struct kroute *kstate_add_route(struct kstate *k, const struct kroute *r)
 	k->routes[k->n_routes] = *r;
 	k->routes[k->n_routes].raw = copy_bytes(r->raw, r->raw_len);
 	return &k->routes[k->n_routes++];
+}
+
+void kstate_add_proxy(struct kstate *k, int index, const struct ip *ip)
+{
+	ARRAY_GROW(k->proxies, k->n_proxies);
+	k->proxies[k->n_proxies++] = (struct kneigh){ .index = index,
+						      .ip = *ip };
 }
 
 void kstate_add_neigh(struct kstate *k, const struct kneigh *n)

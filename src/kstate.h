@@ -83,6 +83,9 @@ struct kstate {
 	size_t n_routes;
 	struct kneigh *neighs;
 	size_t n_neighs;
+	struct kneigh *proxies;	/* whom a link answers for; no MAC. Dumped
+				 * by nldump_proxies() */
+	size_t n_proxies;
 	struct strmap by_name;	/* link name -> index into links, + 1 */
 	size_t hint;		/* where the last look-up by index ended */
 };
@@ -99,6 +102,7 @@ struct kaddr *kstate_add_addr(struct kstate *k, const struct kaddr *a);
 struct kroute *kstate_add_route(struct kstate *k, const struct kroute *r);
 
 void kstate_add_neigh(struct kstate *k, const struct kneigh *n);
+void kstate_add_proxy(struct kstate *k, int index, const struct ip *ip);
 
 /* Fill from a netlink payload (rtnetlink(7)): ifaddrmsg or rtmsg, then
  * attributes. raw is borrowed. False if it is malformed. */

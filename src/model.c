@@ -226,7 +226,17 @@ enum mode bridge_mode(const struct bridge *b)
 
 bool bridge_routes(const struct bridge *b)
 {
-	return bridge_mode(b) == MODE_ROUTED;
+	enum mode mode = bridge_mode(b);
+
+	return mode == MODE_ROUTED || mode == MODE_PROXYARP;
+}
+
+bool bridge_carries(const struct bridge *b, int family)
+{
+	if (bridge_mode(b) == MODE_PROXYARP)
+		return family == AF_INET || b->guests6 ||
+		       bridge_address(b, AF_INET6);
+	return bridge_routes(b) && bridge_address(b, family);
 }
 
 bool bridge_takes_over(const struct bridge *b)

@@ -116,6 +116,7 @@ struct bridge {
 	enum mode chosen;	/* what `auto` became; MODE_AUTO: not known */
 	const char *why;	/* in a sentence; NULL if there is no choice */
 	bool no_port;		/* the kernel refuses the uplink as a port */
+	bool guests6;		/* a guest has an IPv6 ip; by model_check() */
 	bool wireless, four;	/* the uplink is Wi-Fi; in 4-address mode */
 };
 
@@ -210,6 +211,8 @@ const struct cidr *bridge_address(const struct bridge *b, int family);
 const struct ip *guest_ip(const struct guest *g, int family);
 /* Does anything of this bridge go through the host's routing? */
 bool bridge_routes(const struct bridge *b);
+/* And of this family? */
+bool bridge_carries(const struct bridge *b, int family);
 /* Its mode with `auto` resolved: by what is known of the uplink, else by what
  * the config alone can say (an uplink: bridged; an address: routed; neither:
  * isolated). */

@@ -272,6 +272,40 @@ int nldump_all(struct nlx *nl, struct kstate *k)
 	return rc;
 }
 
+static void on_proxy(struct nlmsghdr *h, void *arg)
+{
+	struct ndmsg *m = nlmsg_data(h);
+	struct nlattr *a[NDA_MAX + 1];
+	struct ip ip = { .family = m->ndm_family };
+
+	if (h->nlmsg_type != RTM_NEWNEIGH || !(m->ndm_flags & NTF_PROXY) ||
+	    nlmsg_parse(h, sizeof(*m), a, NDA_MAX, NULL) < 0 || !a[NDA_DST] ||
+	    nla_len(a[NDA_DST]) != (int)ip_bits(&ip) / 8)
+		return;
+	memcpy(ip.b, nla_data(a[NDA_DST]), nla_len(a[NDA_DST]));
+	kstate_add_proxy(arg, m->ndm_ifindex, &ip);
+}
+
+static void again_proxies(void *arg)
+{
+	((struct kstate *)arg)->n_proxies = 0;
+}
+
+int nldump_proxies(struct nlx *nl, struct kstate *k)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	int rc = 0;
+
+	for (size_t i = 0; i < 2 && rc == 0; i++) {
+		struct ndmsg m = { .ndm_family = families[i],
+				   .ndm_flags = NTF_PROXY };
+
+		rc = nlx_dump(nl, request(RTM_GETNEIGH, &m, sizeof(m)),
+			      on_proxy, i ? NULL : again_proxies, k);
+	}
+	return rc;
+}
+
 struct settled {
 	int index;
 	bool no;

@@ -12,6 +12,8 @@ int nldump_all(struct nlx *nl, struct kstate *k);
  * puts a new one into use some time after its request (addrconf.c: a work
  * queue), even where no duplicate is looked for. True too if it can't say. */
 bool nldump_settled(struct nlx *nl, int index);
+/* Adds the proxy neighbours (ip-neighbour(8)). 0 or -errno. */
+int nldump_proxies(struct nlx *nl, struct kstate *k);
 /* Adds what our qdiscs on the links of *k are set to. 0 or -errno. */
 int nldump_rates(struct nlx *nl, struct kstate *k);
 

@@ -194,6 +194,8 @@ static struct nl_msg *addr_message(const struct op *op, int index)
 
 		nla_put(msg, IFA_BROADCAST, 4, last.b);
 	}
+	if (add && a->noprefix)
+		nla_put_u32(msg, IFA_FLAGS, IFA_F_NOPREFIXROUTE);
 	if (add && a->valid != KFOREVER) {
 		struct ifa_cacheinfo c = { .ifa_valid = a->valid,
 					   .ifa_prefered = a->preferred };
@@ -248,8 +250,11 @@ static struct nl_msg *route_message(const struct op *op, int index)
 			   .rtm_scope = add ? RT_SCOPE_UNIVERSE :
 				      RT_SCOPE_NOWHERE,
 			   .rtm_type = RTN_UNICAST };
+	bool v4_link = r->dst.ip.family == AF_INET && !r->gw.family;
 	struct nl_msg *msg;
 
+	if (add && v4_link)
+		m.rtm_scope = RT_SCOPE_LINK;
 	if (r->raw)
 		return route_replay(r, type, flags, index);
 	msg = message(type, flags, &m, sizeof(m));
@@ -257,6 +262,9 @@ static struct nl_msg *route_message(const struct op *op, int index)
 		nla_put(msg, RTA_DST, ip_bits(&r->dst.ip) / 8, r->dst.ip.b);
 	if (r->gw.family)
 		nla_put(msg, RTA_GATEWAY, ip_bits(&r->gw) / 8, r->gw.b);
+	if (r->source.family && add)
+		nla_put(msg, RTA_PREFSRC, ip_bits(&r->source) / 8,
+			r->source.b);
 	if (r->metric)
 		nla_put_u32(msg, RTA_PRIORITY, r->metric);
 	nla_put_u32(msg, RTA_OIF, index);
@@ -273,6 +281,20 @@ static struct nl_msg *neigh_message(const struct op *op, int index)
 
 	nla_put(msg, NDA_DST, ip_bits(&n->ip) / 8, n->ip.b);
 	nla_put(msg, NDA_LLADDR, sizeof(n->mac.b), n->mac.b);
+	return msg;
+}
+
+static struct nl_msg *proxy_message(const struct op *op, int index)
+{
+	const struct ip *ip = &op->neigh.ip;
+	struct ndmsg m = { .ndm_family = ip->family, .ndm_ifindex = index,
+			   .ndm_flags = NTF_PROXY,
+			   .ndm_state = NUD_PERMANENT };
+	struct nl_msg *msg = message(op->hold ? RTM_NEWNEIGH : RTM_DELNEIGH,
+				     op->hold ? NLM_F_CREATE : 0, &m,
+				     sizeof(m));
+
+	nla_put(msg, NDA_DST, ip_bits(ip) / 8, ip->b);
 	return msg;
 }
 
@@ -331,6 +353,8 @@ struct nl_msg *nlop_message(const struct op *op, int *rc)
 		return rate_message(op, index);
 	if (op->kind == OP_NEIGH_ADD)
 		return neigh_message(op, index);
+	if (op->kind == OP_PROXY)
+		return proxy_message(op, index);
 	return route_message(op, index);
 }
 

@@ -10,9 +10,9 @@ enum op_kind {
 	OP_ADDR_ADD, OP_ADDR_DEL, OP_ROUTE_ADD, OP_ROUTE_DEL, OP_SYSCTL,
 	OP_FIREWALL, OP_ANNOUNCE, OP_NEIGH_ADD, OP_DNSMASQ, OP_CLIENT_STOP,
 	OP_CLIENT_START, OP_CARRIER, OP_RATE, OP_LEASE, OP_SETTLE,
-	OP_VETH_CREATE, OP_4ADDR, OP_ASK,
+	OP_VETH_CREATE, OP_4ADDR, OP_ASK, OP_PROXY,
 };
-#define OP_KIND_COUNT (OP_ASK + 1)
+#define OP_KIND_COUNT (OP_PROXY + 1)
 
 /* OP_DNSMASQ: start it, stop it, both, or have it read its reservations
  * again (SIGHUP). */
@@ -49,13 +49,14 @@ struct link_set {
 struct op_addr {
 	struct cidr c;
 	uint32_t valid, preferred;	/* s, KFOREVER */
+	bool noprefix;			/* no route to its subnet */
 	uint8_t *raw;			/* replay this instead, if not NULL */
 	size_t raw_len;
 };
 
 struct op_route {
 	struct cidr dst;
-	struct ip gw;
+	struct ip gw, source;		/* family 0: none */
 	uint32_t metric;
 	uint32_t expires;
 	bool replace;			/* what has the same prefix, metric */
@@ -92,7 +93,7 @@ struct op {
 	char *argv;			/* OP_CLIENT_*: one argument a line */
 	int pid;			/* OP_CLIENT_STOP */
 	bool hold;			/* OP_CARRIER: take, or let go;
-					 * OP_4ADDR: on or off */
+					 * OP_4ADDR, OP_PROXY: on or off */
 	struct ip server, lease;	/* OP_LEASE: release it; OP_ASK: whom */
 	uint64_t rate;			/* OP_RATE: bit/s, 0 = none */
 	bool may_fail;			/* gone already is as good */

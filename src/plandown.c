@@ -705,6 +705,7 @@ void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 	kept = collect_taps(in, p, name, keep_listed, collected);
 	if (br && !in->force)
 		kept += foreign_ports(in, p, br);
+	plan_old_proxies(in, p, name, sb, NULL);
 	if (br || sb) {
 		plan_release_uplink(in, p, name, kept, sb);
 		for (size_t i = 0; sb && i < sb->n_ports; i++)

@@ -34,7 +34,8 @@ static bool resized(const struct bridge *b, const struct kaddr *a)
 }
 
 static struct op *plan_addr(struct plan *p, const char *bridge,
-			    const char *link, const struct cidr *c, bool add)
+			    const char *link, const struct cidr *c, bool add,
+			    bool noprefix)
 {
 	char text[CIDR_TEXT];
 	struct op *op = plan_add(p, add ? OP_ADDR_ADD : OP_ADDR_DEL,
@@ -45,6 +46,7 @@ static struct op *plan_addr(struct plan *p, const char *bridge,
 
 	op_drift(op, "address", add ? text : "absent", add ? "absent" : text);
 	op->addr.c = *c;
+	op->addr.noprefix = noprefix;
 	op->may_fail = !add;
 	return op;
 }
@@ -62,7 +64,7 @@ static void undo_addr_add(struct op *op)
 static void plan_addr_gone(struct plan *p, const struct bridge *b,
 			   const struct kaddr *a)
 {
-	struct op *op = plan_addr(p, b->name, b->name, &a->c, false);
+	struct op *op = plan_addr(p, b->name, b->name, &a->c, false, false);
 	struct op *undo = op_new(OP_ADDR_ADD, b->name);
 
 	op_copy_raw(&undo->addr.raw, &undo->addr.raw_len, a->raw, a->raw_len);
@@ -94,7 +96,8 @@ void plan_addresses(const struct plan_input *in, struct plan *p,
 		/* v4 can have both for a moment, and keeps its routes then */
 		if (a && c->ip.family == AF_INET6)
 			plan_addr_gone(p, b, a);
-		undo_addr_add(plan_addr(p, b->name, b->name, c, true));
+		undo_addr_add(plan_addr(p, b->name, b->name, c, true,
+					bridge_mode(b) == MODE_PROXYARP));
 	}
 	for (size_t i = 0; up && i < in->k->n_addrs; i++) {
 		const struct kaddr *a = &in->k->addrs[i];
@@ -104,7 +107,7 @@ void plan_addresses(const struct plan_input *in, struct plan *p,
 		    !usable(a) || configured(b, &a->c.ip) ||
 		    (l && kstate_addr(in->k, l->index, &a->c.ip)))
 			continue;
-		op = plan_addr(p, b->name, b->name, &a->c, true);
+		op = plan_addr(p, b->name, b->name, &a->c, true, false);
 		op->addr.valid = a->valid;
 		op->addr.preferred = a->preferred;
 		undo_addr_add(op);
@@ -371,7 +374,7 @@ void plan_uplink(const struct plan_input *in, struct plan *p,
 
 		if (a->index != up->index || !usable(a))
 			continue;
-		op = plan_addr(p, b->name, b->uplink, &a->c, false);
+		op = plan_addr(p, b->name, b->uplink, &a->c, false, false);
 		undo = op_new(OP_ADDR_ADD, b->uplink);
 		op_copy_raw(&undo->addr.raw, &undo->addr.raw_len, a->raw,
 			    a->raw_len);

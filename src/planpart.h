@@ -80,6 +80,14 @@ void plan_wds(const struct plan_input *in, struct plan *p,
 void plan_wds_off(struct plan *p, const char *bridge, const struct klink *up,
 		  const struct saved_bridge *before);
 
+/* proxyarp: routes to the guests, and the answers for them on the LAN; those
+ * of `before` that are not in `now` (NULL: none is wanted) go. */
+void plan_proxies(const struct plan_input *in, struct plan *p,
+		  const struct bridge *b);
+void plan_old_proxies(const struct plan_input *in, struct plan *p,
+		      const char *bridge, const struct saved_bridge *before,
+		      const struct saved_bridge *now);
+
 /* Starts, restarts, or tells the bridge's own dnsmasq; stops it. */
 void plan_dnsmasq(const struct plan_input *in, struct plan *p,
 		  const struct bridge *b);

@@ -135,7 +135,7 @@ static void preflight_uplink(const struct plan_input *in, struct plan *p,
 	else if (!u->ethernet || (u->flags & IFF_LOOPBACK))
 		plan_refuse(p, "%s: its uplink %s is no Ethernet device",
 			    b->name, b->uplink);
-	else if (streq(u->kind, "bridge") && !bridge_has_veth(b))
+	else if (streq(u->kind, "bridge") && bridge_enslaves(b))
 		plan_refuse(p, "%s: its uplink %s is itself a bridge",
 			    b->name, b->uplink);
 	else if (u->master && !streq(plan_master(in, u), b->name) &&
@@ -449,12 +449,10 @@ static void plan_accept_ra(const struct plan_input *in, struct plan *p,
 static void plan_forwarding(const struct plan_input *in, struct plan *p,
 			    const struct bridge *b)
 {
-	if (!bridge_routes(b))
-		return;
-	if (bridge_address(b, AF_INET))
+	if (bridge_carries(b, AF_INET))
 		plan_sysctl(in, p, b->name, "net/ipv4/ip_forward", "1", true,
 			    false);
-	if (bridge_address(b, AF_INET6)) {
+	if (bridge_carries(b, AF_INET6)) {
 		plan_accept_ra(in, p, b);
 		plan_sysctl(in, p, b->name, "net/ipv6/conf/all/forwarding",
 			    "1", true, false);
@@ -561,6 +559,9 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_routes(in, p, b, up);
 	plan_old_routes(in, p, b, before);
 	plan_forwarding(in, p, b);
+	plan_proxies(in, p, b);
+	plan_old_proxies(in, p, b->name, before,
+			 state_bridge(in->st, b->name));
 	plan_dnsmasq(in, p, b);
 	if (l && bridge_mode(b) == MODE_MACNAT && plan_wanted_mac(in, b, &mac) &&
 	    !mac_equal(&mac, &l->mac))

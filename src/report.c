@@ -23,7 +23,7 @@ static const char *const kind_names[OP_KIND_COUNT] = {
 	[OP_CLIENT_START] = "dhcp-client-start", [OP_CARRIER] = "carrier",
 	[OP_RATE] = "rate", [OP_LEASE] = "lease-release",
 	[OP_SETTLE] = "address-wait", [OP_VETH_CREATE] = "veth-create",
-	[OP_4ADDR] = "4addr", [OP_ASK] = "ask",
+	[OP_4ADDR] = "4addr", [OP_ASK] = "ask", [OP_PROXY] = "proxy-neighbour",
 };
 
 static void dump_json(json_t *j)

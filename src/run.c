@@ -105,6 +105,7 @@ static int do_op(const struct run_env *e, const struct op *op)
 	case OP_ROUTE_ADD:
 	case OP_ROUTE_DEL:
 	case OP_NEIGH_ADD:
+	case OP_PROXY:
 	case OP_RATE:
 		return do_message(e->nl, op);
 	case OP_TAP_CREATE:

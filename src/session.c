@@ -141,6 +141,18 @@ static int choose(struct session *s, bool down)
 	return RC_OK;
 }
 
+static bool has_proxies(const struct session *s)
+{
+	for (size_t i = 0; i < s->m->n_bridges; i++)
+		if (s->m->bridges[i]->mode == MODE_PROXYARP)
+			return true;
+	for (size_t i = 0; i < s->st.n_bridges; i++)
+		for (size_t k = 0; k < s->st.bridges[i].n_added; k++)
+			if (s->st.bridges[i].added[k][0] == 'x')
+				return true;
+	return false;
+}
+
 /* Is any guest's rate set, or was it? Else nobody asks for qdiscs. */
 static bool has_rates(const struct session *s)
 {
@@ -183,6 +195,8 @@ int session_dump(struct session *s)
 
 	kstate_free(&s->k);
 	rc = nldump_all(&s->nl, &s->k);
+	if (rc == 0 && has_proxies(s))
+		rc = nldump_proxies(&s->nl, &s->k);
 	if (rc == 0 && has_rates(s))
 		rc = nldump_rates(&s->nl, &s->k);
 	if (rc < 0) {

@@ -553,7 +553,7 @@ static void view_bridge(struct view *v, const struct model *m,
 	_cleanup_free_ char *upvar = b->uplink ? shell_var(b->uplink) : NULL;
 	_cleanup_free_ char *fw = firewall_name(b);
 	enum mode mode = bridge_mode(b);
-	bool routed = mode == MODE_ROUTED;
+	bool routed = bridge_routes(b);
 	bool port = bridge_enslaves(b);
 	char text[MAC_TEXT];
 	const char *up;
@@ -580,8 +580,9 @@ static void view_bridge(struct view *v, const struct model *m,
 	view_setf(v, "ageing_time", "%lu", b->ageing_time_cs);
 	view_setf(v, "priority", "%lu", b->priority);
 	view_if(v, "routed", routed);
-	view_if(v, "routed4", routed && bridge_address(b, AF_INET));
-	view_if(v, "routed6", routed && bridge_address(b, AF_INET6));
+	view_if(v, "routed4", bridge_carries(b, AF_INET));
+	view_if(v, "routed6", bridge_carries(b, AF_INET6));
+	view_if(v, "proxyarp", mode == MODE_PROXYARP);
 	view_if(v, "nat", routed && b->nat);
 	view_if(v, "serves_dhcp", b->dhcp.present &&
 		b->dhcp.server != SERVER_NONE);
@@ -600,8 +601,7 @@ static void view_bridge(struct view *v, const struct model *m,
 static bool any_routed(const struct model *m, int family)
 {
 	for (size_t i = 0; i < m->n_bridges; i++)
-		if (bridge_routes(m->bridges[i]) &&
-		    bridge_address(m->bridges[i], family))
+		if (bridge_carries(m->bridges[i], family))
 			return true;
 	return false;
 }

@@ -286,3 +286,66 @@ def test_service_watches_the_uplink():
     wait_for("the watcher's end", lambda: run(
         "pgrep", "-f", "watch br0$", check=False).rc)
     must_ping(NET + ".9")
+
+
+def test_proxyarp():
+    """Routed, with addresses of the LAN: what is unicast works both ways, in
+    both families; groups and undeclared addresses do not (the manual says
+    so)."""
+    net = Network("wlan0", True)
+    before = snapshot()
+    text = """
+    bridge br0 {
+        mode = proxyarp
+        uplink = wlan0
+        address = { "%s.20/24", "%s::20/64" }
+        dhcp { router = %s.1 }
+    }
+    guest a { tap = tap0 mac = 52:54:00:00:00:01 ip = { "%s.31", "%s::31" } }
+    guest b { tap = tap1 mac = 52:54:00:00:00:02 ip = { "%s.32", "%s::32" } }
+    """ % (NET, NET6, NET, NET, NET6, NET, NET6)
+    conf(text)
+    gen("-q", "write")
+    up()
+    in_sync()
+    a = Guest("tap0", "52:54:00:00:00:01")
+    b = Guest("tap1", "52:54:00:00:00:02")
+    for g, n in ((a, "31"), (b, "32")):
+        eq(g.dhcp(), (NET + "." + n, NET + ".20"))
+        g.addr, g.addr6 = NET + "." + n, NET6 + "::" + n
+        router = wait_for("a router", lambda: re.search(
+            r"default via (\S+) ", ip("-6", "route", ns=g.ns).out), 30)
+        sh("""ip addr add %s/24 dev eth0
+              ip route add default via %s.1
+              ip addr add %s/128 dev eth0""" % (g.addr, NET, g.addr6),
+           ns=g.ns)
+    result = cells(net, (a, b), (NET + ".20", NET6 + "::20"), "br0")
+    groups = [n for n in result if "discovers" in n]
+    bad = sorted(n for n, good in result.items()
+                 if not good and n not in groups)
+    eq(bad, [], "cells that fail, of %d" % len(result))
+    assert not result["LAN discovers guest a by broadcast"]
+    print("note: %d cells" % (len(result) - len(groups)))
+    # one guest less: only what is its own goes
+    conf(text.replace("guest b", "guest c").replace("::32", "::33").replace(
+        ".32", ".33"))
+    p = apply("--json", "plan", check=False)
+    ops = [o["sentence"] for o in json.loads(p.out)["operations"]]
+    for words in ("let wlan0 answer for %s.33", "let wlan0 no longer answer "
+                  "for %s.32", "add route %s.33 dev br0",
+                  "remove route %s.32 from br0"):
+        assert words % NET in ops, ops
+    up()
+    in_sync()
+    assert ping(a.addr, 2, ns=net.lan)
+    sh("ip neigh del proxy %s.31 dev wlan0; ip route del %s.33/32; "
+       "sysctl -qw net.ipv4.conf.br0.proxy_arp=0" % (NET, NET))
+    p = apply("--json", "status", check=False)
+    eq(sorted(d["attribute"] for d in json.loads(p.out)["drift"]),
+       ["net/ipv4/conf/br0/proxy_arp", "proxy neighbour", "route"])
+    up()
+    in_sync()
+    for g in (a, b):
+        g.g.stop()
+    down()
+    same(before, snapshot())
