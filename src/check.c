@@ -397,7 +397,16 @@ static void complete_guest(struct guest *g)
 /* Guests behind the uplink's one MAC: its MAC is the bridge's. */
 static void check_macnat(const struct bridge *b)
 {
-	if (b->at[BK_MAC].line && b->mac_policy != MACP_UPLINK)
+	if (b->host == HOST_UPLINK && (b->address.n || b->address_dhcp))
+		diag_error(b->at[BK_ADDRESS], NULL, "with host = uplink the "
+			   "host keeps its addresses on %s: take address out",
+			   b->uplink ? b->uplink : "its uplink");
+	if (b->host == HOST_UPLINK && b->dhcp.present &&
+	    b->dhcp.server != SERVER_NONE)
+		diag_error(b->dhcp.src, "dhcp", "with host = uplink guests are "
+			   "served by the LAN's DHCP server: take dhcp out");
+	if (b->host == HOST_BRIDGE && b->at[BK_MAC].line &&
+	    b->mac_policy != MACP_UPLINK)
 		diag_error(b->at[BK_MAC], NULL, "in mode macnat the bridge "
 			   "has the MAC address of its uplink: take mac out");
 	if (b->stp)
@@ -418,6 +427,9 @@ static void check_mode(const struct bridge *b)
 			   mode == MODE_WDS ? "wlan0" : "eth0");
 	if (mode == MODE_MACNAT)
 		check_macnat(b);
+	else if (b->host == HOST_UPLINK)
+		diag_error(b->at[BK_HOST], "uplink", "host = uplink goes with "
+			   "mode macnat");
 	if (mode == MODE_ISOLATED && b->uplink)
 		diag_error(b->at[BK_UPLINK], b->uplink, "an isolated bridge "
 			   "has no uplink");

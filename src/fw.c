@@ -789,6 +789,75 @@ static bool may_have_helpers(const char *bridge)
 	       access("/proc/net/ip_tables_names", F_OK) == 0;
 }
 
+struct chains {
+	const char *table, *text;	/* what is about to be loaded */
+	struct buf flush, base, other;
+};
+
+/* Chains that a text of another mode made. */
+static void on_leftover(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[NFTA_CHAIN_MAX + 1];
+	struct nfgenmsg *g = nlmsg_data(h);
+	struct chains *c = arg;
+	_cleanup_free_ char *name = NULL, *made = NULL;
+	const char *family = g->nfgen_family == NFPROTO_INET ? "inet" :
+			     g->nfgen_family == NFPROTO_BRIDGE ? "bridge" :
+			     "netdev";
+
+	if (!nft_parse(h, NFT_MSG_NEWCHAIN, a, NFTA_CHAIN_MAX) ||
+	    !named(a[NFTA_CHAIN_TABLE], c->table) || !a[NFTA_CHAIN_NAME])
+		return;
+	name = xasprintf("%s %s %s", family, c->table,
+			 nla_get_string(a[NFTA_CHAIN_NAME]));
+	made = xasprintf("\nadd chain %s", name);
+	for (const char *p = c->text; (p = strstr(p, made)); p++)
+		if (p[strlen(made)] == ' ' || p[strlen(made)] == '\n')
+			return;
+	buf_printf(&c->flush, "flush chain %s\n", name);
+	buf_printf(a[NFTA_CHAIN_HOOK] ? &c->base : &c->other,
+		   "delete chain %s\n", name);
+}
+
+/* The text, and before and after it what removes what it no longer has:
+ * whole tables, single chains. Sets stay; nothing looks into them. */
+static char *with_leftovers(const char *bridge, const char *text)
+{
+	static const struct {
+		uint8_t nf;
+		const char *name, *made;
+	} families[] = {
+		{ NFPROTO_BRIDGE, "bridge", "\nadd table bridge " },
+		{ NFPROTO_NETDEV, "netdev", "\nadd table netdev " },
+		{ NFPROTO_INET, "inet", "add table inet " },
+	};
+	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
+	struct chains c = { .table = table, .text = text };
+	_cleanup_buf_ struct buf before = { 0 };
+	struct nlx nl;
+	char *all;
+
+	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+		return xstrdup(text);
+	for (size_t i = 0; i < N_ELEMENTS(families); i++) {
+		if (strstr(text, families[i].made))
+			nlx_dump(&nl, nft_request(NFT_MSG_GETCHAIN,
+						  families[i].nf),
+				 on_leftover, NULL, &c);
+		else if (nft_has_table(bridge, families[i].nf))
+			buf_printf(&before, "delete table %s %s\n",
+				   families[i].name, table);
+	}
+	nlx_shut(&nl);
+	all = xasprintf("%s%s%s%s%s", buf_str(&before), text,
+			buf_str(&c.flush), buf_str(&c.base),
+			buf_str(&c.other));
+	buf_free(&c.flush);
+	buf_free(&c.base);
+	buf_free(&c.other);
+	return all;
+}
+
 static int nft_load(const char *bridge, const char *text, char **why)
 {
 	static const char *const argv[] = { "nft", "-f", "-", NULL };
@@ -802,10 +871,8 @@ static int nft_load(const char *bridge, const char *text, char **why)
 	if (!*text) {
 		free(nft);
 		nft = nft_removal(bridge);
-	} else if (!strstr(nft, "\nadd table bridge ") &&
-		   nft_has_table(bridge, NFPROTO_BRIDGE)) {
-		char *with = xasprintf("delete table bridge netbr-%s\n%s",
-				       bridge, nft);
+	} else {
+		char *with = with_leftovers(bridge, nft);
 
 		free(nft);
 		nft = with;

@@ -531,10 +531,8 @@ void plan_release_uplink(const struct plan_input *in, struct plan *p,
 			take_addresses(in, p, bridge, br, sb);
 	}
 	/* what arrives on the uplink must not go to the bridge any more */
-	if (up && translates(in, bridge)) {
+	if (up && translates(in, bridge))
 		plan_firewall(in, p, NULL, bridge);
-		plan_allmulti_off(in, p, bridge, before);
-	}
 	if (br && !bridge_stays && (br->flags & IFF_UP))
 		plan_set_up(p, bridge, bridge, false, true);
 	if (up) {
@@ -718,6 +716,7 @@ void plan_remove_bridge(const struct plan_input *in, struct plan *p,
 	finish_delete(in, p, collected, name);
 	if (!firewall_planned(p, name))
 		plan_firewall(in, p, NULL, name);
+	plan_allmulti_off(in, p, name, sb);
 	plan_firewalld(in, p, NULL, name, saved_has_note(sb, 'z', "trusted"));
 	state_drop_bridge(in->st, name);
 	plan_restore_sysctls(in, p);

@@ -116,6 +116,31 @@ void plan_addresses(const struct plan_input *in, struct plan *p,
 		p->v[i]->batch = batch;
 }
 
+void plan_host_addresses(const struct plan_input *in, struct plan *p,
+			 const struct bridge *b)
+{
+	const struct klink *l = plan_link(in, b->name);
+	const struct klink *up = b->uplink ? plan_link(in, b->uplink) : NULL;
+	struct saved_bridge *sb = state_add_bridge(in->st, b->name);
+	char text[CIDR_TEXT];
+
+	if (!up || b->host != HOST_UPLINK || bridge_mode(b) != MODE_MACNAT)
+		return;
+	for (size_t i = 0; i < in->k->n_addrs; i++) {
+		const struct kaddr *a = &in->k->addrs[i];
+		struct cidr c = { .ip = a->c.ip, .plen = ip_bits(&a->c.ip) };
+
+		/* link-local ones too: that is what discovery asks from */
+		if (a->index != up->index ||
+		    (!usable(a) && !ip_is_linklocal6(&a->c.ip)))
+			continue;
+		saved_add_note(sb, 'a', cidr_format(&c, text));
+		if (!l || !kstate_addr(in->k, l->index, &c.ip))
+			undo_addr_add(plan_addr(p, b->name, b->name, &c, true,
+						true));
+	}
+}
+
 /* An address of ours that left the config; others are left alone. */
 static bool leaving(const struct plan_input *in, const struct bridge *b,
 		    const struct saved_bridge *before, const struct kaddr *a)
@@ -128,6 +153,8 @@ static bool leaving(const struct plan_input *in, const struct bridge *b,
 	if (resized(b, a))
 		return a->c.ip.family == AF_INET;
 	return !configured(b, &a->c.ip) &&
+	       !saved_has_note(state_bridge(in->st, b->name), 'a',
+			       cidr_format(&a->c, text)) &&
 	       saved_has_note(before, 'a', cidr_format(&a->c, text));
 }
 

@@ -44,6 +44,10 @@ void plan_port_ipv6(const struct plan_input *in, struct plan *p,
 struct op *plan_knob(struct plan *p, const struct bridge *b,
 		     const char *ifname, const char *knob,
 		     const char *value);
+/* host = uplink: the uplink's addresses, a second time on the bridge and
+ * without their subnets, so that guests reach the host. */
+void plan_host_addresses(const struct plan_input *in, struct plan *p,
+			 const struct bridge *b);
 /* Configured addresses of a family, and those of the uplink (up may be
  * NULL). */
 void plan_addresses(const struct plan_input *in, struct plan *p,

@@ -137,9 +137,14 @@ void plan_proxies(const struct plan_input *in, struct plan *p,
 	struct saved_bridge *sb = state_add_bridge(in->st, b->name);
 	const struct klink *up = plan_link(in, b->uplink);
 
-	if (bridge_mode(b) != MODE_PROXYARP || !up)
+	bool proxy = bridge_mode(b) == MODE_PROXYARP;
+
+	/* macnat with host = uplink needs the routes alone */
+	if (!up || (!proxy && (bridge_mode(b) != MODE_MACNAT ||
+			       b->host != HOST_UPLINK)))
 		return;
-	proxy_sysctls(in, p, b);
+	if (proxy)
+		proxy_sysctls(in, p, b);
 	for (size_t i = 0; i < in->m->n_guests; i++) {
 		const struct guest *g = in->m->guests[i];
 
@@ -148,7 +153,7 @@ void plan_proxies(const struct plan_input *in, struct plan *p,
 
 			note_proxy(sb, ip, b->uplink);
 			plan_host_route(in, p, b, ip, up->index);
-			if (!has_proxy(in, up->index, ip))
+			if (proxy && !has_proxy(in, up->index, ip))
 				plan_proxy(p, b->name, b->uplink, ip, true);
 		}
 	}

@@ -96,7 +96,8 @@ uint32_t want_bridge_mtu(const struct plan_input *in, const struct bridge *b)
 
 	if (b->mtu)
 		return b->mtu;
-	return bridge_takes_over(b) && up ? up->mtu : 0;
+	return up && (bridge_takes_over(b) || bridge_has_veth(b)) ?
+	       up->mtu : 0;
 }
 
 /* ---- refusals --------------------------------------------------------- */
@@ -506,6 +507,27 @@ static void plan_old_ports(const struct plan_input *in, struct plan *p,
 	}
 }
 
+/* The LAN knows guests by the uplink's MAC: another one is told. */
+static void plan_announce_guests(const struct plan_input *in, struct plan *p,
+				 const struct bridge *b,
+				 const struct saved_bridge *before)
+{
+	const struct klink *u = plan_link(in, b->uplink);
+	bool known = false;
+	char mac[MAC_TEXT];
+
+	if (!u)
+		return;
+	mac_format(&u->mac, mac);
+	saved_add_note(state_add_bridge(in->st, b->name), 'u', mac);
+	for (size_t i = 0; before && i < before->n_added; i++)
+		known |= before->added[i][0] == 'u';
+	if (known && !saved_has_note(before, 'u', mac))
+		plan_add(p, OP_ANNOUNCE, CLASS_SET, b->name, b->name, "tell the "
+			 "LAN of the new MAC address of %s and its guests",
+			 b->name)->value = xstrdup(b->uplink);
+}
+
 static void plan_one(const struct plan_input *in, struct plan *p,
 		     const struct bridge *b, const struct saved_bridge *before)
 {
@@ -513,7 +535,6 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	const struct klink *up = bridge_takes_over(b) ?
 				 plan_link(in, b->uplink) : NULL;
 	bool dad = plan_moves_ipv6(in, up);
-	struct mac mac;
 
 	plan_taps(in, p, b);
 	if (l)
@@ -526,6 +547,8 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_old_uplink(in, p, b, before);
 	if (bridge_has_veth(b))
 		plan_veth(in, p, b, before);
+	else
+		plan_allmulti_off(in, p, b->name, before);
 	if (up)
 		plan_save_uplink(in, b, up);
 	plan_wds(in, p, b, up, before);
@@ -533,6 +556,7 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_addresses(in, p, b, up, AF_INET, 0);
 	if (!up)
 		plan_addresses(in, p, b, up, AF_INET6, 0);
+	plan_host_addresses(in, p, b);
 	plan_old_addresses(in, p, b, before);
 	/* what the rules take from the uplink must arrive */
 	if (bridge_has_veth(b) && (!l || !(l->flags & IFF_UP))) {
@@ -563,11 +587,8 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_old_proxies(in, p, b->name, before,
 			 state_bridge(in->st, b->name));
 	plan_dnsmasq(in, p, b);
-	if (l && bridge_mode(b) == MODE_MACNAT && plan_wanted_mac(in, b, &mac) &&
-	    !mac_equal(&mac, &l->mac))
-		plan_add(p, OP_ANNOUNCE, CLASS_SET, b->name, b->name, "tell the "
-			 "LAN of the new MAC address of %s and its guests",
-			 b->name)->value = xstrdup(b->uplink);
+	if (bridge_mode(b) == MODE_MACNAT)
+		plan_announce_guests(in, p, b, before);
 	plan_remove_taps(in, p, b->name, true);
 }
 

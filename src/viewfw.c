@@ -373,8 +373,10 @@ void view_firewall(struct view *v, const struct model *m,
 		view_macnat(v, m, b, uplink);
 	view_if(v, "macnat_veth", macnat && !port);
 	view_if(v, "macnat_port", port);
+	view_if(v, "host_uplink", macnat && b->host == HOST_UPLINK);
 	view_filter(v, m, b, linear, &filters);
 	view_isolated(v, m, b);
 	view_forwards(v, m, b);
-	view_if(v, "bridge_table", view_rates(v, m, b) || filters || port);
+	view_if(v, "bridge_table", view_rates(v, m, b) || filters ||
+		port || (macnat && b->host == HOST_UPLINK));
 }

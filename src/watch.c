@@ -15,8 +15,11 @@
 #include <unistd.h>
 
 #include "nl.h"
+#include "nlop.h"
+#include "translate.h"
 
 #define SETTLE_MS 300		/* changes come in bursts */
+#define FOLLOW_MS 1000		/* between looks at who was learned */
 #define RETRY_MS 5000
 #define RETRY_MAX_MS 60000
 
@@ -24,6 +27,7 @@ struct watched {
 	const struct bridge *b;
 	int index;		/* 0: not there */
 	struct mac mac;
+	struct list routes;	/* to guests that were learned, by us */
 	long long due;		/* when up is to be run, ms; 0: not */
 	unsigned int retry_ms;
 };
@@ -43,6 +47,15 @@ static long long now_ms(void)
 	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
+/* host = uplink: the bridge has the uplink's addresses too. */
+static void on_address(const struct ifaddrmsg *a, struct watch *w)
+{
+	for (size_t k = 0; k < w->n; k++)
+		if (w->v[k].b->host == HOST_UPLINK &&
+		    w->v[k].index == (int)a->ifa_index)
+			w->v[k].due = now_ms() + SETTLE_MS;
+}
+
 /* Another device, or another MAC: up is due when things have settled. */
 static void on_link(struct nlmsghdr *h, void *arg)
 {
@@ -51,6 +64,10 @@ static void on_link(struct nlmsghdr *h, void *arg)
 	struct watch *w = arg;
 	struct mac mac = { 0 };
 
+	if (h->nlmsg_type == RTM_NEWADDR || h->nlmsg_type == RTM_DELADDR) {
+		on_address(nlmsg_data(h), w);
+		return;
+	}
 	if ((h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK) ||
 	    i->ifi_family != AF_UNSPEC ||
 	    nlmsg_parse(h, sizeof(*i), a, IFLA_MAX, NULL) < 0 ||
@@ -170,12 +187,65 @@ static void read_news(struct watch *w, struct nlx *nl)
 		on_link(h, w);
 }
 
+static void host_route(struct nlx *nl, const char *bridge, const struct ip *ip,
+		       bool add)
+{
+	struct op op = { .kind = add ? OP_ROUTE_ADD : OP_ROUTE_DEL,
+			 .route.dst = { .ip = *ip, .plen = ip_bits(ip) } };
+	struct nl_msg *msg;
+	int rc;
+
+	str_put(op.object, sizeof(op.object), bridge);
+	nlop_forget();
+	msg = nlop_message(&op, &rc);
+	if (msg)
+		nlx_ask(nl, msg);	/* there already is as good */
+}
+
+/* With host = uplink the host needs a route to each guest. Those of declared
+ * addresses are the plan's; who is learned is looked up here. */
+static void follow_guests(struct watched *x, struct nlx *nl)
+{
+	struct translations t;
+	struct list now = { 0 };
+	char text[IP_TEXT];
+
+	translations_load(&t, x->b->name);
+	for (size_t i = 0; i < t.n; i++) {
+		if (!t.v[i].learned || ip_is_linklocal6(&t.v[i].ip))
+			continue;
+		list_add(&now, ip_format(&t.v[i].ip, text), (struct src){ 0 });
+		/* again and again: the bridge may be a new one */
+		host_route(nl, x->b->name, &t.v[i].ip, true);
+	}
+	for (size_t i = 0; i < x->routes.n; i++) {
+		struct ip ip;
+
+		if (!list_has(&now, x->routes.v[i].text) &&
+		    ip_parse(x->routes.v[i].text, &ip))
+			host_route(nl, x->b->name, &ip, false);
+	}
+	list_free(&x->routes);
+	x->routes = now;
+	free(t.v);
+}
+
 static void loop(struct watch *w, struct nlx *nl)
 {
+	struct nlx changes;
+	bool follows = false;
 	struct pollfd p = { .fd = nl_socket_get_fd(nl->sk), .events = POLLIN };
 
+	if (nlx_open(&changes, NETLINK_ROUTE) < 0)
+		return;
+	for (size_t i = 0; i < w->n; i++)
+		follows |= w->v[i].b->host == HOST_UPLINK;
 	for (;;) {
-		int rc = poll(&p, 1, next_due(w));
+		int due = next_due(w), rc;
+
+		if (follows && (due < 0 || due > FOLLOW_MS))
+			due = FOLLOW_MS;
+		rc = poll(&p, 1, due);
 
 		if (rc < 0 && errno != EINTR)
 			return;
@@ -184,6 +254,9 @@ static void loop(struct watch *w, struct nlx *nl)
 		for (size_t i = 0; i < w->n; i++)
 			if (w->v[i].due && w->v[i].due <= now_ms())
 				act(w, &w->v[i]);
+		for (size_t i = 0; i < w->n; i++)
+			if (w->v[i].b->host == HOST_UPLINK)
+				follow_guests(&w->v[i], &changes);
 	}
 }
 
@@ -216,7 +289,10 @@ int verb_watch(const struct cli *c, const struct model *m)
 	rc = nlx_open(&nl, NETLINK_ROUTE);
 	if (rc == 0) {
 		/* first listening, then looking: nothing falls between */
-		rc = nl_socket_add_membership(nl.sk, RTNLGRP_LINK) < 0 ? -EIO :
+		rc = nl_socket_add_memberships(nl.sk, RTNLGRP_LINK,
+					       RTNLGRP_IPV4_IFADDR,
+					       RTNLGRP_IPV6_IFADDR, 0) < 0 ?
+		     -EIO :
 		     look(&w);
 		w.quiet = false;
 		if (rc == 0)

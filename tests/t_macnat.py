@@ -27,14 +27,15 @@ def three_guests():
 
 
 def matrix(net, guests, host=(NET + ".20", NET6 + "::20"), dev="br0",
-           but=()):
+           learned=None):
     a, b, c = guests
     eq(c.take_lease(), NET + ".1", "the LAN's DHCP server")
     b.slaac()
     c.slaac()
+    if learned:
+        learned()
     result = cells(net, guests, host, dev)
-    bad = sorted(n for n, good in result.items()
-                 if not good and n not in but)
+    bad = sorted(n for n, good in result.items() if not good)
     eq(bad, [], "cells that fail, of %d" % len(result))
     print("note: %d cells" % len(result))
 
@@ -48,6 +49,57 @@ def test_station():
     in_sync()
     guests = three_guests()
     matrix(net, guests)
+    for g in guests:
+        g.g.stop()
+    down()
+    same(before, snapshot())
+
+
+def test_station_whose_host_stays():
+    """host = uplink: another manager goes on with wlan0's address; the same
+    cells. (A route to a guest that was learned is the watcher's.)"""
+    net = Network("wlan0", True)
+    before = snapshot()
+    conf("""
+    bridge br0 { mode = macnat uplink = wlan0 host = uplink }
+    guest a { tap = tap0 mac = 52:54:00:00:00:01 ip = { "%s.31", "%s::31" } }
+    guest b { tap = tap1 mac = 52:54:00:00:00:02 ip = "%s.32" }
+    guest c { tap = tap2 mac = 52:54:00:00:00:03 }
+    """ % (NET, NET6, NET))
+    up()
+    in_sync()
+    w = watcher()
+    guests = three_guests()
+    def learned():
+        for g in guests:
+            must_ping(NET + ".9", ns=g.ns)
+            must_ping(NET6 + "::9", ns=g.ns)
+        for a in (guests[2].addr, guests[1].addr6, guests[2].addr6):
+            wait_for("a route to " + a, lambda: a in sh(
+                "ip route; ip -6 route").out)
+
+    matrix(net, guests, dev="wlan0", learned=learned)
+    # the LAN hears one answer to what it asks of the host
+    dump = subprocess.Popen(["ip", "netns", "exec", net.lan, "tcpdump", "-lni",
+                             "eth0", "arp[6:2] == 2"], stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    sh("ip neigh flush all", ns=net.lan)
+    must_ping(NET + ".20", ns=net.lan)
+    time.sleep(0.3)
+    dump.terminate()
+    answers = dump.communicate()[0].decode()
+    eq(len(re.findall(r"Reply %s.20 is-at %s" % (NET, STATION), answers)), 1,
+       answers)
+    # another address of the host follows
+    sh("ip addr add %s.21/24 dev wlan0" % NET)
+    must_ping(NET + ".21", ns=guests[0].ns)
+    sh("ip addr del %s.21/24 dev wlan0" % NET)
+    wait_for("its removal from br0", lambda: NET + ".21" not in ip(
+        "addr", "show", "dev", "br0").out)
+    eq(apply("status").rc, 0)
+    w.kill()
+    w.wait()
     for g in guests:
         g.g.stop()
     down()
@@ -349,3 +401,46 @@ def test_proxyarp():
         g.g.stop()
     down()
     same(before, snapshot())
+
+
+def one_mode_to_another(uplink, station, modes):
+    """Each mode into each other by one up, and down from the last: as before;
+    the host reaches the LAN in between."""
+    net = Network(uplink, station, filtered=False)
+    before = snapshot()
+    text = """bridge br0 { uplink = %s
+    %s
+    }
+    guest a { tap = tap0 mac = 52:54:00:00:00:01 %s }
+    """
+    pairs = [(i, k) for i in range(len(modes)) for k in range(len(modes))
+             if i != k]
+    for i, k in pairs:
+        for n in (i, k):
+            conf(text % (uplink, modes[n], "" if "routed" in modes[n] else
+                         'ip = "%s.31"' % NET))
+            up()
+            in_sync()
+            must_ping(NET + ".9")
+            must_ping(NET + ".20", ns=net.lan)
+        down()
+        same(before, snapshot())
+    print("note: %d pairs" % len(pairs))
+
+
+HOST = """address = { "%s.20/24", "%s::20/64" }
+          gateway = { "%s.1", "%s::1" }""" % (NET, NET6, NET, NET6)
+
+
+def test_station_from_one_mode_to_another():
+    one_mode_to_another("wlan0", True, [
+        "mode = macnat\n" + HOST, "mode = macnat host = uplink",
+        "mode = proxyarp",
+        "mode = routed nat = on address = 192.168.61.129/25"])
+
+
+def test_port_from_one_mode_to_another():
+    one_mode_to_another("eth0", False, [
+        "mode = bridged\n" + HOST, "mode = macnat\n" + HOST,
+        "mode = macnat host = uplink", "mode = proxyarp",
+        "mode = routed nat = on address = 192.168.61.129/25"])

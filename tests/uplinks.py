@@ -37,7 +37,9 @@ else:
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, idx)
     else:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        s.setsockopt(socket.SOL_SOCKET, 25, sys.argv[3].encode())
+        # (the host may hear the answer on another link than it asked on)
+        if len(sys.argv) < 5:
+            s.setsockopt(socket.SOL_SOCKET, 25, sys.argv[3].encode())
         s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF,
                      struct.pack("@4s4si", b"\0" * 4, b"\0" * 4, idx))
     for _ in range(3):
@@ -181,8 +183,8 @@ def asks(ns, target, dev, servers):
             p = subprocess.Popen(argv, stdout=subprocess.PIPE)
             procs.append(p)
             assert p.stdout.readline() == b"ready\n"
-        return run(sys.executable, "-c", UDP, "ask", target, dev, ns=ns,
-                   check=False).rc == 0
+        return run(sys.executable, "-c", UDP, "ask", target, dev,
+                   *([] if ns else ["host"]), ns=ns, check=False).rc == 0
     finally:
         for p in procs:
             p.kill()

@@ -1,6 +1,7 @@
 """A machine of its own for what needs another kernel (Wi-Fi radios): QEMU with
 Debian's kernel, whose root is this machine's, read-only, under an overlay.
 Everything installed here is there, the build under test too."""
+import fcntl
 import glob
 import os
 import shutil
@@ -60,11 +61,16 @@ def cpio(files):
 
 def kernel():
     """Debian's kernel package, unpacked: (image, directory, version)."""
+    os.makedirs(DIR, exist_ok=True)
+    lock = open(DIR + "/lock", "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)    # tests run side by side
     have = glob.glob(DIR + "/tree/boot/vmlinuz-*")
     if not have:
-        os.makedirs(DIR, exist_ok=True)
         if shutil.which("apt-get") is None:
             raise Skip("no Debian package of a kernel with mac80211_hwsim")
+        if "Depends: " not in run("apt-cache", "depends", "linux-image-amd64",
+                                  check=False).out:
+            run("apt-get", "-qq", "update")
         out = run("apt-cache", "depends", "linux-image-amd64").out
         name = out.split("Depends: ")[1].split()[0]
         run("sh", "-ec", "cd %s && rm -f *.deb && apt-get -qq download %s && "
