@@ -425,6 +425,9 @@ static void check_mode(const struct bridge *b)
 		diag_error(at, mode_names[mode], "a %s bridge needs its way to "
 			   "the LAN: add uplink = %s", mode_names[mode],
 			   mode == MODE_WDS ? "wlan0" : "eth0");
+	if (b->probe && (b->mode != MODE_AUTO || !b->uplink))
+		diag_error(b->at[BK_PROBE], "yes", "probe finds out what mode "
+			   "= auto makes of an uplink: it goes with both");
 	if (mode == MODE_MACNAT)
 		check_macnat(b);
 	else if (b->host == HOST_UPLINK)

@@ -50,7 +50,7 @@ static const struct key bridge_keys[BK_COUNT] = {
 	[BK_FOREIGN_PORTS] = { "foreign_ports", conf_set_enum, B(foreign_ports),
 			       ENUM(foreign_names) },
 	[BK_HOST] = { "host", conf_set_enum, B(host), ENUM(host_names) },
-	[BK_PROBE] = { "probe", conf_set_bool, B(probe), .later = true },
+	[BK_PROBE] = { "probe", conf_set_bool, B(probe) },
 	[BK_COEXIST] = { "coexist", conf_add_word, B(coexist), .list = true },
 };
 

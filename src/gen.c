@@ -181,7 +181,8 @@ static int verb_service(const struct cli *c, const struct model *m)
 	takes_over = bridge_takes_over(b);
 	printf("netbr_mode=\"%s\"\nnetbr_uplink=\"%s\"\n",
 	       mode_names[bridge_mode(b)], takes_over ? b->uplink : "");
-	printf("netbr_dhcp=\"%s\"\n", b->address_dhcp ? "yes" : "no");
+	printf("netbr_dhcp=\"%s\"\n", b->address_dhcp && takes_over ?
+	       "yes" : "no");
 	/* what is loaded speaks of the uplink's MAC address */
 	printf("netbr_watch=\"%s\"\n", bridge_mode(b) == MODE_MACNAT ?
 	       "yes" : "no");

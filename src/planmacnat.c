@@ -149,6 +149,16 @@ void plan_veth_refusals(const struct plan_input *in, struct plan *p,
 	char names[2][IFNAMSIZ];
 
 	bridge_veth(b, names[0], names[1]);
+	if (!plan_link(in, names[0]) && in->missing) {
+		_cleanup_free_ char *option = in->missing(in->arg);
+
+		if (option)
+			plan_refuse(p, "%s: mode macnat needs a kernel with "
+				    "%s for %s, which can't be a port; use "
+				    "mode = proxyarp or routed, or wds where "
+				    "the access point speaks it", b->name,
+				    option, b->uplink);
+	}
 	for (int i = 0; i < 2; i++) {
 		const struct klink *l = plan_link(in, names[i]);
 

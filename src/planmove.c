@@ -485,6 +485,9 @@ static void parse_route(const char *text, struct cidr *dst, struct ip *gw,
 void plan_routes(const struct plan_input *in, struct plan *p,
 		 const struct bridge *b, const struct klink *up)
 {
+	/* what `auto` found may not be what gateway was written for */
+	if (bridge_mode(b) == MODE_PROXYARP)
+		return;
 	for (size_t i = 0; i < b->gateway.n; i++) {
 		const struct ip *gw = &b->gateway.v[i].cidr.ip;
 		struct cidr dst = { .ip.family = gw->family };

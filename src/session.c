@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "dhcpc.h"
@@ -11,6 +12,7 @@
 #include "fw.h"
 #include "nldump.h"
 #include "sys.h"
+#include "translate.h"
 #include "wifi.h"
 
 /* ---- what the planner asks --------------------------------------------- */
@@ -235,6 +237,73 @@ static const char *choose_backend(const struct model *m)
 	return backend;
 }
 
+static char *ask_missing(void *arg)
+{
+	(void)arg;
+	return translation_missing();
+}
+
+/* A wired port may take one MAC alone: its router is asked from another one,
+ * once, if the config wants it. The record keeps what was found. */
+static void probe_uplink(struct session *s, struct bridge *b, bool may_ask)
+{
+	const struct saved_bridge *sb = state_bridge(&s->st, b->name);
+	const struct klink *up = kstate_link(&s->k, b->uplink);
+	struct mac other = bridge_stable_mac(b, s->f.seed);
+	const struct ip *gw = NULL;
+
+	if (saved_has_note(sb, 'p', mode_names[MODE_MACNAT])) {
+		b->chosen = MODE_MACNAT;
+		b->why = "its port answers one MAC alone, a probe found";
+		return;
+	}
+	if (saved_has_note(sb, 'p', mode_names[MODE_BRIDGED]) || !may_ask)
+		return;
+	for (size_t i = 0; up && i < s->k.n_routes; i++)
+		if (s->k.routes[i].oif == up->index &&
+		    s->k.routes[i].gw.family == AF_INET)
+			gw = &s->k.routes[i].gw;
+	if (!gw || geteuid() != 0 || !arp_answers(b->uplink, gw->b, 1000)) {
+		msg_warn("%s: no router on %s answers, so its port can't be "
+			 "probed: it is taken for one that accepts every MAC",
+			 b->name, b->uplink);
+		return;
+	}
+	if (arp_answers_mac(b->uplink, other.b, gw->b, 1500)) {
+		b->why = "the port answers other MACs too, a probe found";
+		return;
+	}
+	b->chosen = MODE_MACNAT;
+	b->why = "its port answers one MAC alone, a probe found";
+}
+
+/* What `auto` makes of an uplink, where looking at it is not enough. */
+static void choose_modes(struct session *s, bool may_ask)
+{
+	for (size_t i = 0; i < s->m->n_bridges; i++) {
+		struct bridge *b = s->m->bridges[i];
+		char ends[2][IFNAMSIZ];
+		char *option, *why;
+
+		if (b->mode != MODE_AUTO || !b->uplink)
+			continue;
+		if (b->probe && b->chosen == MODE_BRIDGED && !b->wireless)
+			probe_uplink(s, b, may_ask);
+		bridge_veth(b, ends[0], ends[1]);
+		if (!bridge_has_veth(b) || kstate_link(&s->k, ends[0]))
+			continue;
+		option = streq(s->in.fw_backend, "nftables") ?
+			 translation_missing() : xstrdup("nftables");
+		if (!option)
+			continue;
+		why = xasprintf("%s; macnat would need %s", b->why, option);
+		b->chosen = MODE_PROXYARP;
+		b->why = list_add(&s->f.texts, why, (struct src){ 0 })->text;
+		free(option);
+		free(why);
+	}
+}
+
 int session_open(struct session *s, const struct cli *c,
 		 const struct model *m, bool down)
 {
@@ -263,8 +332,12 @@ int session_open(struct session *s, const struct cli *c,
 		.dns_runs = ask_dns_runs, .leases = ask_leases,
 		.dhcp_client = ask_client,
 		.has_tun = access("/dev/net/tun", R_OK | W_OK) == 0,
-		.arg = s,
+		.missing = ask_missing, .arg = s,
 	};
+	if (rc == RC_OK)
+		choose_modes(s, !down && (streq(c->verb, "up") ||
+					  streq(c->verb, "try") ||
+					  streq(c->verb, "plan")));
 	return rc;
 }
 

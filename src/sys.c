@@ -219,8 +219,9 @@ static void arp_request(struct arp_frame *f, const uint8_t mac[6],
 	memcpy(f->target_ip, target, 4);
 }
 
-/* One that answers the question about `ip` is among what arrives in 200 ms. */
-static bool answered(int fd, const uint8_t ip[4])
+/* One that answers `mac`'s question about `ip` is among what arrives in 200
+ * ms. */
+static bool answered(int fd, const uint8_t mac[6], const uint8_t ip[4])
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	struct arp_frame f;
@@ -228,8 +229,33 @@ static bool answered(int fd, const uint8_t ip[4])
 	for (int n = 0; n < 64 && poll(&p, 1, 200) > 0; n++)
 		if (recv(fd, &f, sizeof(f), 0) == sizeof(f) &&
 		    ntohs(f.arp.ar_op) == ARPOP_REPLY &&
+		    memcmp(f.target_mac, mac, 6) == 0 &&
 		    memcmp(f.sender_ip, ip, 4) == 0)
 			return true;
+	return false;
+}
+
+static bool ask_arp(int fd, int index, const uint8_t mac[6],
+		    const struct in_addr *self, const uint8_t ip[4],
+		    unsigned int ms)
+{
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_protocol = htons(ETH_P_ARP),
+				  .sll_ifindex = index, .sll_halen = 6 };
+	struct arp_frame f;
+
+	arp_request(&f, mac, self, ip);
+	if (bind(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return false;
+	memset(to.sll_addr, 0xff, 6);
+	for (unsigned int t = 0; t < ms; t += 200) {
+		/* not connected at this moment: it may be the next */
+		if (sendto(fd, &f, sizeof(f), 0, (struct sockaddr *)&to,
+			   sizeof(to)) < 0)
+			usleep(200000);
+		if (answered(fd, mac, ip))
+			return true;
+	}
 	return false;
 }
 
@@ -237,34 +263,33 @@ bool arp_answers(const char *ifname, const uint8_t ip[4], unsigned int ms)
 {
 	_cleanup_fd_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC,
 				     htons(ETH_P_ARP));
-	struct sockaddr_ll to = { .sll_family = AF_PACKET,
-				  .sll_protocol = htons(ETH_P_ARP),
-				  .sll_ifindex = if_nametoindex(ifname),
-				  .sll_halen = 6 };
 	struct ifreq r = { 0 }, a = { 0 };
 	struct in_addr self = { 0 };
-	struct arp_frame f;
 
 	str_put(r.ifr_name, sizeof(r.ifr_name), ifname);
 	str_put(a.ifr_name, sizeof(a.ifr_name), ifname);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-	    ioctl(fd, SIOCGIFHWADDR, &r) < 0)
+	if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &r) < 0)
 		return false;
 	/* without an address of our own it is a probe (RFC 5227) */
 	a.ifr_addr.sa_family = AF_INET;
 	if (ioctl(fd, SIOCGIFADDR, &a) == 0)
 		self = ((struct sockaddr_in *)&a.ifr_addr)->sin_addr;
-	arp_request(&f, (const uint8_t *)r.ifr_hwaddr.sa_data, &self, ip);
-	memset(to.sll_addr, 0xff, 6);
-	for (unsigned int t = 0; t < ms; t += 200) {
-		/* not connected at this moment: it may be the next */
-		if (sendto(fd, &f, sizeof(f), 0, (struct sockaddr *)&to,
-			   sizeof(to)) < 0)
-			usleep(200000);
-		if (answered(fd, ip))
-			return true;
-	}
-	return false;
+	return ask_arp(fd, if_nametoindex(ifname),
+		       (const uint8_t *)r.ifr_hwaddr.sa_data, &self, ip, ms);
+}
+
+bool arp_answers_mac(const char *ifname, const uint8_t mac[6],
+		     const uint8_t ip[4], unsigned int ms)
+{
+	_cleanup_fd_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC,
+				     htons(ETH_P_ARP));
+	struct packet_mreq m = { .mr_ifindex = if_nametoindex(ifname),
+				 .mr_type = PACKET_MR_PROMISC };
+	struct in_addr nobody = { 0 };
+
+	return fd >= 0 && setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP,
+				     &m, sizeof(m)) == 0 &&
+	       ask_arp(fd, m.mr_ifindex, mac, &nobody, ip, ms);
 }
 
 static void announce4(int index, const uint8_t mac[6], const struct in_addr *a)

@@ -31,5 +31,9 @@ void announce_ip(const char *ifname, const uint8_t ip[4]);
 /* Does somebody on the link answer for an IPv4 address (network order) within
  * so many milliseconds? Asked by ARP, several times a second. */
 bool arp_answers(const char *ifname, const uint8_t ip[4], unsigned int ms);
+/* The same, asked as a probe (RFC 5227: from nobody's address) from a MAC that
+ * is not the link's: does the LAN answer to that one? */
+bool arp_answers_mac(const char *ifname, const uint8_t mac[6],
+		     const uint8_t ip[4], unsigned int ms);
 
 #endif

@@ -444,3 +444,61 @@ def test_port_from_one_mode_to_another():
         "mode = bridged\n" + HOST, "mode = macnat\n" + HOST,
         "mode = macnat host = uplink", "mode = proxyarp",
         "mode = routed nat = on address = 192.168.61.129/25"])
+
+
+def test_probe():
+    """auto with probe = yes: a port that drops other MACs is found out."""
+    net = Network("eth0", False, filtered=True)
+    text = """bridge br0 { mode = auto uplink = eth0 probe = yes
+    %s
+    }
+    guest a { tap = tap0 mac = 52:54:00:00:00:01 ip = "%s.31" }
+    """ % (HOST, NET)
+    conf(text)
+    p = apply("up")
+    contains(p.err, "br0: mode auto is macnat: its port answers one MAC alone")
+    in_sync()
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31")
+    must_ping(a.addr, ns=net.lan)
+    contains(apply("status").out, "macnat, up (auto: its port answers one")
+    a.g.stop()
+    down()
+    sh("nft delete table bridge ap", ns=net.ap)
+    p = apply("up")
+    contains(p.err, "br0: mode auto is bridged: the port answers other MACs")
+    in_sync()
+    down()
+
+
+def test_missing_kernel_options():
+    """A kernel without what the table needs (here: an nft that says so): the
+    option is named; auto takes proxyarp."""
+    net = Network("wlan0", True)
+    nft = os.path.realpath(run("sh", "-c", "command -v nft").out.strip())
+    shutil.copy(nft, "/run/real-nft")
+    with open("/run/nft", "w") as f:
+        f.write("""#!/bin/sh
+text=$(cat)
+case "$*$text" in
+*-c*fwd*) echo "Error: Could not process rule: No such file or directory" >&2
+    exit 1 ;;
+esac
+printf '%s\\n' "$text" | exec /run/real-nft "$@"
+""")
+    os.chmod("/run/nft", 0o755)
+    run("mount", "--bind", "/run/nft", nft)
+    config("macnat", "wlan0")
+    p = apply("plan", check=False)
+    eq(p.rc, 1)
+    contains(p.err, "needs a kernel with CONFIG_NFT_FWD_NETDEV for wlan0")
+    conf("""bridge br0 { mode = auto uplink = wlan0 }
+    guest a { tap = tap0 mac = 52:54:00:00:00:01 ip = "%s.31" }""" % NET)
+    contains(apply("plan", check=False).err, "br0: mode auto is proxyarp: "
+             "wlan0 is a bridge itself, which can't be a port of another; "
+             "macnat would need CONFIG_NFT_FWD_NETDEV")
+    up()
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31")
+    must_ping(a.addr, ns=net.lan)
+    a.g.stop()
+    down()
+    run("umount", nft)
