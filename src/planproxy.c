@@ -135,7 +135,7 @@ void plan_proxies(const struct plan_input *in, struct plan *p,
 		  const struct bridge *b)
 {
 	struct saved_bridge *sb = state_add_bridge(in->st, b->name);
-	const struct klink *up = plan_link(in, b->uplink);
+	const struct klink *up = b->uplink ? plan_link(in, b->uplink) : NULL;
 
 	bool proxy = bridge_mode(b) == MODE_PROXYARP;
 
