@@ -100,6 +100,8 @@ static void put_bridge(struct buf *out, const struct bridge *b)
 	put_bool(out, "isolate", b->isolate);
 	put_opt_list(out, "coexist", &b->coexist);
 	put_text(out, "foreign_ports", foreign_names[b->foreign_ports]);
+	put_text(out, "host", host_names[b->host]);
+	put_bool(out, "probe", b->probe);
 	put_dhcp(out, &b->dhcp);
 	buf_puts(out, "}\n");
 }

@@ -320,7 +320,7 @@ static unsigned int mac_difference(const struct mac *from, const struct mac *to)
 static void view_macnat(struct view *v, const struct model *m,
 			const struct bridge *b, const struct mac *uplink)
 {
-	bool any4 = false, any6 = false, any = false;
+	bool any4 = false, any6 = false, any = false, declared[2] = { false };
 	char text[MAC_TEXT], ends[2][IFNAMSIZ];
 
 	view_list(v, "static4");
@@ -356,6 +356,21 @@ static void view_macnat(struct view *v, const struct model *m,
 	}
 	view_if(v, "any_static4", any4);
 	view_if(v, "any_static6", any6);
+	/* nobody else may be the host either */
+	view_list(v, "hosts4");
+	view_list(v, "hosts6");
+	for (size_t i = 0; i < b->address.n; i++) {
+		const struct ip *a = &b->address.v[i].cidr.ip;
+		bool v4 = a->family == AF_INET;
+		struct view *e = view_add(v, v4 ? "hosts4" : "hosts6");
+		char ip[IP_TEXT];
+
+		declared[v4] = true;
+		view_set(e, "address", ip_format(a, ip));
+		view_set(e, "mac", mac_format(uplink, text));
+	}
+	view_if(v, "any_declared4", any4 || declared[true]);
+	view_if(v, "any_declared6", any6 || declared[false]);
 	view_if(v, "any_macs", any);
 	view_if(v, "any_reserved", any4 && b->dhcp.present &&
 		b->dhcp.server != SERVER_NONE);

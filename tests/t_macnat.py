@@ -180,49 +180,56 @@ def test_station_gets_another_mac():
     must_ping(NET + ".9")
 
 
-def test_guests_capture_nobodys_address():
+def guests_capture_nobodys_address(uplink, station):
     """What a guest says of the host's or another guest's address changes
     nothing, filtered or not; a declared address has one owner."""
-    for uplink, station in (("wlan0", True),):
-        net = Network(uplink, station)
-        config("macnat", uplink)
-        text = open("/etc/vmnet.conf").read()
-        conf(text.replace("mac = 52:54:00:00:00:03 }",
-                          "mac = 52:54:00:00:00:03 filter = off }\n"
-                          "guest d { tap = tap3 mac = 52:54:00:00:00:04 "
-                          "filter = off }"))
-        up()
-        a = Guest("tap0", "52:54:00:00:00:01", NET + ".31", NET6 + "::31")
-        c = Guest("tap2", "52:54:00:00:00:03", NET + ".33", NET6 + "::33")
-        d = Guest("tap3", "52:54:00:00:00:04", NET + ".34", NET6 + "::34")
-        for g in (a, c, d):
-            must_ping(g.addr, ns=net.lan)
-            must_ping(g.addr6, ns=net.lan)
-        must_ping(NET + ".20", ns=net.lan)
-        # d speaks for everybody: gratuitous ARP, packets and NA
-        for addr in (NET + ".20", a.addr, c.addr):
-            sh("""ip addr add %s/32 dev eth0
-                  ping -c 1 -W 1 -I %s %s.9 || true
-                  arping -c 2 -U -I eth0 %s 2>/dev/null || true
-                  ip addr del %s/32 dev eth0""" % (addr, addr, NET, addr,
-                                                   addr), ns=d.ns)
-        for addr in (NET6 + "::20", a.addr6, c.addr6):
-            sh("""ip addr add %s/128 dev eth0 nodad
-                  ping -c 1 -W 1 -I %s %s::9 || true
-                  ip addr del %s/128 dev eth0""" % (addr, addr, NET6, addr),
-               ns=d.ns)
-        for addr in (NET + ".20", NET6 + "::20", a.addr, a.addr6, c.addr,
-                     c.addr6):
-            assert ping(addr, 3, ns=net.lan), addr
-            eq(ping(addr, 1, ns=d.ns), True)
-        table = {t["ip"]: t for t in json.loads(apply(
-            "--json", "status").out)["bridges"][0]["translations"]}
-        eq(table[a.addr]["guest"], "a")
-        eq(table[a.addr]["learned"], False)
-        eq(table[c.addr]["guest"], "c")
-        assert 0 <= table[c.addr]["age_s"] < 60
-        eq(table[c.addr6]["guest"], "c")
-        assert NET + ".20" not in table and NET6 + "::20" not in table
+    net = Network(uplink, station)
+    config("macnat", uplink)
+    text = open("/etc/vmnet.conf").read()
+    conf(text.replace("mac = 52:54:00:00:00:03 }",
+                      "mac = 52:54:00:00:00:03 filter = off }\n"
+                      "guest d { tap = tap3 mac = 52:54:00:00:00:04 "
+                      "filter = off }"))
+    up()
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31", NET6 + "::31")
+    c = Guest("tap2", "52:54:00:00:00:03", NET + ".33", NET6 + "::33")
+    d = Guest("tap3", "52:54:00:00:00:04", NET + ".34", NET6 + "::34")
+    for g in (a, c, d):
+        must_ping(g.addr, ns=net.lan)
+        must_ping(g.addr6, ns=net.lan)
+    must_ping(NET + ".20", ns=net.lan)
+    # d speaks for everybody: gratuitous ARP, packets and NA
+    for addr in (NET + ".20", a.addr, c.addr):
+        sh("""ip addr add %s/32 dev eth0
+              ping -c 1 -W 1 -I %s %s.9 || true
+              arping -c 2 -U -I eth0 %s 2>/dev/null || true
+              ip addr del %s/32 dev eth0""" % (addr, addr, NET, addr,
+                                               addr), ns=d.ns)
+    for addr in (NET6 + "::20", a.addr6, c.addr6):
+        sh("""ip addr add %s/128 dev eth0 nodad
+              ping -c 1 -W 1 -I %s %s::9 || true
+              ip addr del %s/128 dev eth0""" % (addr, addr, NET6, addr),
+           ns=d.ns)
+    for addr in (NET + ".20", NET6 + "::20", a.addr, a.addr6, c.addr,
+                 c.addr6):
+        assert ping(addr, 3, ns=net.lan), addr
+        eq(ping(addr, 1, ns=d.ns), True)
+    table = {t["ip"]: t for t in json.loads(apply(
+        "--json", "status").out)["bridges"][0]["translations"]}
+    eq(table[a.addr]["guest"], "a")
+    eq(table[a.addr]["learned"], False)
+    eq(table[c.addr]["guest"], "c")
+    assert 0 <= table[c.addr]["age_s"] < 60
+    eq(table[c.addr6]["guest"], "c")
+    assert NET + ".20" not in table and NET6 + "::20" not in table
+
+
+def test_guests_capture_nobodys_address_on_a_station():
+    guests_capture_nobodys_address("wlan0", True)
+
+
+def test_guests_capture_nobodys_address_on_a_port():
+    guests_capture_nobodys_address("eth0", False)
 
 
 def test_filtered_port_with_ebtables():
@@ -267,18 +274,25 @@ def test_filtered_port_with_ebtables():
     same(before, snapshot())
 
 
-def test_down_without_the_record():
+def down_without_the_record(uplink, station):
     """/run was emptied: the uplink still gets back what the bridge has."""
-    for uplink, station in (("wlan0", True),):
-        net = Network(uplink, station)
-        config("macnat", uplink)
-        up()
-        sh("rm -r /run/netbr")
-        down()
-        must_ping(NET + ".9")
-        must_ping(NET + ".20", ns=net.lan)
-        assert "netbr" not in run("nft", "list", "ruleset").out
-        assert "br0" not in ip("link").out
+    net = Network(uplink, station)
+    config("macnat", uplink)
+    up()
+    sh("rm -r /run/netbr")
+    down()
+    must_ping(NET + ".9")
+    must_ping(NET + ".20", ns=net.lan)
+    assert "netbr" not in run("nft", "list", "ruleset").out
+    assert "br0" not in ip("link").out
+
+
+def test_down_without_the_record_on_a_station():
+    down_without_the_record("wlan0", True)
+
+
+def test_down_without_the_record_on_a_port():
+    down_without_the_record("eth0", False)
 
 
 def test_reservations_of_our_own():
@@ -502,3 +516,115 @@ printf '%s\\n' "$text" | exec /run/real-nft "$@"
     a.g.stop()
     down()
     run("umount", nft)
+
+
+TAMPER = {
+    "the table flushed": ("nft flush table netdev netbr-br0",
+                          [("br0", "firewall")]),
+    "a declared guest taken out": (
+        "nft delete element netdev netbr-br0 static4 { %s.31 }" % NET,
+        [("br0", "firewall")]),
+    "all multicast off": ("ip link set wlan0 allmulticast off",
+                          [("wlan0", "allmulticast")]),
+    "a veth down": ("ip link set br0-out down", [("br0-out", "up")]),
+    "ARP on a veth": ("ip link set br0-out arp on", [("br0-out", "arp")]),
+    "the port off its bridge": ("ip link set br0-up nomaster",
+                                [("br0-up", "master")]),
+    "its MTU": ("ip link set br0-up mtu 1400", [("br0-up", "mtu"),
+                                               ("br0", "mtu")]),
+    "the veths deleted": ("ip link del br0-up", [
+        ("", "net/ipv6/conf/br0-out/disable_ipv6"),
+        ("", "net/ipv6/conf/br0-up/disable_ipv6"),
+        ("br0", "firewall"), ("br0-up", "exists")]),
+    "an address back on the uplink": (
+        "sysctl -qw net.ipv6.conf.wlan0.disable_ipv6=0",
+        [("", "net/ipv6/conf/wlan0/disable_ipv6")]),
+}
+
+
+def test_drift():
+    """Each kind of tampering by name; up heals it, and guests are reached."""
+    net = Network("wlan0", True)
+    config("macnat", "wlan0")
+    up()
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31")
+    for name, (how, want) in TAMPER.items():
+        sh(how)
+        p = apply("--json", "status", check=False)
+        eq(p.rc, 3, name)
+        eq(sorted((d["object"], d["attribute"])
+                  for d in json.loads(p.out)["drift"]), sorted(want), name)
+        up()
+        in_sync()
+        must_ping(a.addr, ns=net.lan)
+    print("note: %d kinds" % len(TAMPER))
+
+
+def edits_are_hitless(uplink, station):
+    """Guests come, go and change while others are pinged: 0 lost; what was
+    learned stays."""
+    net = Network(uplink, station)
+    config("macnat", uplink)
+    text = open("/etc/vmnet.conf").read()
+    up()
+    a, b, c = three_guests()
+    eq(c.take_lease(), NET + ".1")
+    for g in (a, b, c):
+        must_ping(g.addr, ns=net.lan)
+    edits = [
+        text + "guest d { mac = 52:54:00:00:00:04 ip = %s.34 }\n" % NET,
+        text.replace(".32", ".35"), text,
+        text.replace('"%s::31"' % NET6, '"%s::36"' % NET6), text,
+        text.replace("gateway", "ageing_time = 100\ngateway"), text,
+    ]
+
+    def act():
+        for e in edits:
+            conf(e)
+            up()
+        sh("nft flush chain %s netbr-br0 refused" % (
+            "netdev" if station else "bridge"))
+        up()
+
+    sent = no_loss([(a.addr, net.lan), (c.addr, net.lan),
+                    (NET + ".9", a.ns), (NET + ".20", net.lan)], act)
+    print("note: %d edits, %d pings, 0 lost" % (len(edits), sent))
+
+
+def test_edits_are_hitless_on_a_station():
+    edits_are_hitless("wlan0", True)
+
+
+def test_edits_are_hitless_on_a_port():
+    edits_are_hitless("eth0", False)
+
+
+def test_faults_on_the_way():
+    """A failing call: the old state; SIGKILL: the guard, or the next up or
+    down, makes it whole."""
+    import t_faults as tf
+    tf.quick()
+    Network("wlan0", True)
+    config("macnat", "wlan0")
+    gen("-q", "write")
+    before = snapshot()
+    every = tf.points(["sendto", "write", "clone"], True)
+    n = 0
+    for call, k in every[::3]:
+        for fault in ("error=" + tf.ERRNO.get(call, "ENOBUFS"),
+                      "signal=KILL"):
+            p = run("strace", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
+                    "-e", "inject=%s:%s:when=%d" % (call, fault, k), APPLY,
+                    "-q", "up", check=False, env=tf.TRACED)
+            what = "%s %d %s: rc %d %s" % (call, k, fault, p.rc, p.err)
+            n += 1
+            try:
+                if p.rc == 0 or (fault == "signal=KILL" and n % 4):
+                    up()
+                    eq(apply("plan", check=False).out, "")
+                if p.rc == 0 or fault == "signal=KILL":
+                    down()
+                same(before, snapshot())
+            except AssertionError as e:
+                raise AssertionError(what + str(e))
+    print("note: %d of %d points" % (n, 2 * len(every)))

@@ -11,5 +11,6 @@ def job(name):
     globals()["test_" + name] = plain(test)
 
 
-for n in ("macnat_open", "macnat_wpa2", "wds", "wds_refused"):
+for n in ("macnat_open", "macnat_wpa2", "wds", "wds_refused",
+          "others"):
     job(n)

@@ -219,7 +219,53 @@ def wds_refused():
     ends()
 
 
-JOBS = {f.__name__: f for f in (macnat_open, macnat_wpa2, wds, wds_refused)}
+def others():
+    """proxyarp, routed with and without NAT, and macnat with the host's address
+    on wlan0: one after the other over the same association."""
+    net = Wifi(wpa=True)
+    guests = """
+    guest a { tap = tap0 mac = 52:54:00:00:00:01 ip = %s.31 }
+    guest b { tap = tap1 mac = 52:54:00:00:00:02 ip = %s.32 }"""
+    conf("bridge br0 { mode = proxyarp uplink = wlan0 }" + guests % (NET, NET))
+    up()
+    in_sync()
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31")
+    for ns, addr in ((net.lan, a.addr), (a.ns, NET + ".9"), (None, a.addr),
+                     (a.ns, "203.0.113.9"), (net.inet, a.addr)):
+        must_ping(addr, ns=ns)
+    conf("bridge br0 { mode = macnat uplink = wlan0 host = uplink }" +
+         guests % (NET, NET))
+    up()
+    for ns, addr in ((net.lan, a.addr), (a.ns, NET + ".9"), (None, a.addr),
+                     (a.ns, NET + ".20"), (net.lan, NET + ".20")):
+        must_ping(addr, ns=ns)
+    a.g.stop()
+    text = "bridge br0 { mode = routed uplink = wlan0 nat = %s\n" \
+        "address = 192.168.77.1/24 }" + guests % ("192.168.77",
+                                                 "192.168.77")
+    conf(text % "on")
+    up()
+    a = Guest("tap0", "52:54:00:00:00:01")
+    sh("ip addr add 192.168.77.31/24 dev eth0; "
+       "ip route add default via 192.168.77.1", ns=a.ns)
+    must_ping("203.0.113.9", ns=a.ns)
+    assert not ping("192.168.77.31", ns=net.lan)
+    conf(text % "off")
+    p = apply("up")
+    m = re.search(r"needs a route: (ip route add 192.168.77.0/24 via "
+                  r"192.168.60.20)", p.err)
+    assert m, p.err
+    sh(m.group(1), ns=net.ap)
+    must_ping("192.168.77.31", ns=net.lan)
+    must_ping(NET + ".9", ns=a.ns)
+    a.g.stop()
+    down()
+    must_ping(NET + ".9")
+    ends()
+
+
+JOBS = {f.__name__: f for f in (macnat_open, macnat_wpa2, wds, wds_refused,
+                                others)}
 
 if __name__ == "__main__":
     for name in sys.argv[1].split(","):

@@ -291,6 +291,121 @@ def job_filter(n):
     return {"floor": blast(n, False), "netbr": blast(n, True)}
 
 
+# ---- modes: what a guest's traffic costs on its way to the LAN ----------------
+
+HOST_ADDRESS = "address = 10.8.0.2/16"
+MODES = {
+    "floor": ("eth0", "nftables", None),        # a plain bridge, by hand
+    "bridged": ("eth0", "nftables", "mode = bridged " + HOST_ADDRESS),
+    "macnat, port": ("eth0", "nftables", "mode = macnat " + HOST_ADDRESS),
+    "macnat, ebtables": ("eth0", "iptables", "mode = macnat " + HOST_ADDRESS),
+    "macnat, veth": ("wlan0", "nftables", "mode = macnat " + HOST_ADDRESS),
+    "macnat, host = uplink": ("wlan0", "nftables",
+                              "mode = macnat host = uplink"),
+    "proxyarp": ("eth0", "nftables", "mode = proxyarp"),
+    "routed": ("eth0", "nftables", "mode = routed address = 10.7.0.1/16"),
+}
+# on a bridge over the cable, as a stand-in for a station: so is its floor
+STATION = "ip link add wlan0 type bridge && ip link set wlan0 address " \
+    "02:00:00:00:00:02 && ip link set eth0 master wlan0 && " \
+    "ip link set wlan0 up"
+MAC = "52:54:00:00:00:01"
+TCP = """
+import socket, sys, time
+if sys.argv[1] == "serve":
+    s = socket.create_server(("0.0.0.0", 9000))
+    print("ready", flush=True)
+    c, _ = s.accept()
+    while c.recv(1 << 20): pass
+else:
+    s = socket.create_connection((sys.argv[1], 9000))
+    data = bytes(1 << 20)
+    t = time.perf_counter()
+    for _ in range(int(sys.argv[2])): s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+    s.recv(1)
+    print((time.perf_counter() - t) * 1e3)
+"""
+
+
+class Lan(Place):
+    """A LAN host, this host with an uplink in a mode, and a guest."""
+
+    def __init__(self, uplink, firewall, mode):
+        Place.__init__(self)
+        self.lan, self.guest = self.ns + "l", self.ns + "g"
+        guest_addr = "10.7.0.9" if mode and "routed" in mode else "10.8.0.9"
+        for n in (self.lan, self.guest):
+            sh("ip netns add " + n)
+        sh("""ip link add eth0 address 02:00:00:00:00:02 type veth peer name \
+                  eth0 netns %s
+              ip link add g type veth peer name eth0 address %s netns %s
+              ip link set eth0 up; ip link set g up
+              ip -n %s addr add 10.8.0.1/16 dev eth0; ip -n %s link set eth0 up
+              ip -n %s addr add %s/16 dev eth0; ip -n %s link set eth0 up
+              ip link set lo up
+              sysctl -qw net.ipv4.conf.all.rp_filter=0 || true
+              """ % (self.lan, MAC, self.guest, self.lan, self.lan,
+                     self.guest, guest_addr, self.guest), self.ns)
+        if uplink == "wlan0":
+            sh(STATION, self.ns)
+        if not mode:
+            sh("""ip link add br0 type bridge; ip link set br0 up
+                  ip link set eth0 master br0; ip link set g master br0
+                  """, self.ns)
+            return
+        sh("ip addr add 10.8.0.2/16 dev " + uplink, self.ns)
+        d = self.root + "/sys/class/net/" + uplink
+        os.makedirs(d + "/bridge" if uplink == "wlan0" else d)
+        with open(d + "/address", "w") as f:
+            f.write("02:00:00:00:00:02\n")
+        self.conf("firewall = %s\nbridge br0 { %s uplink = %s }\n"
+                  "guest a { tap = none mac = %s ip = %s }\n" % (
+                      firewall, mode, uplink, MAC, guest_addr))
+        self.apply("up")
+        sh("ip link set g master br0", self.ns)
+        if "routed" in mode:
+            sh("ip route add default via 10.7.0.1", self.guest)
+        sh("ping -c 2 -W 2 10.8.0.1", self.guest)
+
+    def tcp(self):
+        """Milliseconds for 256 MiB from the guest to the LAN."""
+        inside = lambda ns: ["ip", "netns", "exec", ns, sys.executable, "-c",
+                             TCP]
+        server = subprocess.Popen(inside(self.lan) + ["serve"],
+                                  stdout=subprocess.PIPE)
+        server.stdout.readline()
+        out = subprocess.run(inside(self.guest) + ["10.8.0.1", "256"],
+                             check=True, stdout=subprocess.PIPE).stdout
+        server.wait()
+        return float(out)
+
+    def rtt(self):
+        """Milliseconds of a round trip, of many without a pause."""
+        out = subprocess.run(["ip", "netns", "exec", self.guest, "ping", "-fqc",
+                              "5000", "10.8.0.1"], check=True,
+                             stdout=subprocess.PIPE).stdout.decode()
+        return float(re.search(r"= [\d.]+/([\d.]+)/", out).group(1))
+
+    def close(self):
+        for n in (self.lan, self.guest):
+            sh("ip netns del " + n)
+        Place.close(self)
+
+
+def job_mode(what):
+    def once(args):
+        def act():
+            p = Lan(*args)
+            try:
+                return what(p)
+            finally:
+                p.close()
+        return act
+
+    return lambda n: {name: once(args) for name, args in MODES.items()}
+
+
 # job, N, gates {contestant pair: limit}; rounds quick and full
 JOBS = [
     ("create", job_create, (100, 1000), {"floor": 1.25, "ip -batch": 1.0}),
@@ -304,6 +419,8 @@ JOBS = [
     ("one guest's rule", job_element, (100, 1000), {"floor": 2.0}),
     ("reload rules", job_reload, (1000,), {"floor": 1.3}),
     ("filter, per frame", job_filter, (1, 100, 1000), {"floor": 1.3}),
+    ("mode, 256 MiB of TCP", job_mode(Lan.tcp), (1,), {}),
+    ("mode, round trip", job_mode(Lan.rtt), (1,), {}),
 ]
 
 
@@ -388,7 +505,7 @@ def svg(path, rows):
                     'y="%d" width="%.0f" height="%d" fill="%s"/><text x="%d" '
                     'y="%d">%.2f</text>\n' % (
                         y + 12, name, n, c, y, w, h - 4,
-                        "#2a7" if c.startswith("netbr") else "#999",
+                        "#2a7" if c.startswith("netbr") or name.startswith("mode") else "#999",
                         306 + w, y + 12, ratio))
         x = 300 + 300 / 3.5
         f.write('<line x1="%.0f" x2="%.0f" y1="20" y2="%d" stroke="#000" '
