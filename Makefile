@@ -33,7 +33,7 @@ O = $(if $(BUILD),$(BUILD)/)src/
 COMMON = addr check cli conf confval diag model oldfiles outfile print qemu scrub \
 	spawn tmpl util view viewfw wifi
 APPLY = dhcpc dnsmasq doctor fw fwdelta kstate lease nl nldump nlop op planback plandown \
-	planmacnat planproxy planwifi planmove planport planserve planup report run session state sys translate try verbs watch
+	planmacnat planproxy planwifi planmove planport planserve planup progress report run session state sys translate try verbs watch
 GEN_O = $(COMMON:%=$(O)%.o) $(O)gen.o
 APPLY_O = $(COMMON:%=$(O)%.o) $(APPLY:%=$(O)%.o) $(O)apply.o
 

@@ -435,7 +435,8 @@ static int delete_chunk(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n,
 	return rc == -ENODEV ? 0 : rc;
 }
 
-int nlop_delete_links(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n)
+int nlop_delete_links(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n,
+		      void (*done)(size_t n))
 {
 	uint32_t group = n > 2 ? free_group(nl) : 0;
 	int rc = 0;
@@ -446,11 +447,15 @@ int nlop_delete_links(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n)
 		if (group) {
 			rc = delete_chunk(nl, names + i, chunk, group);
 			i += chunk;
+			if (done)
+				done(chunk);
 			continue;
 		}
 		rc = nlx_ask(nl, delete_one(names[i++]));
 		if (rc == -ENODEV)
 			rc = 0;
+		if (done)
+			done(1);
 	}
 	return rc;
 }

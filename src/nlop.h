@@ -16,7 +16,9 @@ bool link_exists(const char *name);
 
 /* Deletes links: one by one, or, from three on, through a private group in
  * chunks, so that the kernel pays its grace periods once a chunk and never
- * holds its lock for long. 0 or -errno. */
-int nlop_delete_links(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n);
+ * holds its lock for long. done() (may be NULL) hears how many went. 0 or
+ * -errno. */
+int nlop_delete_links(struct nlx *nl, char (*names)[IFNAMSIZ], size_t n,
+		      void (*done)(size_t n));
 
 #endif

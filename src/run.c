@@ -19,6 +19,7 @@
 #include "nldump.h"
 #include "nlop.h"
 #include "oldfiles.h"
+#include "progress.h"
 #include "sys.h"
 #include "translate.h"
 #include "try.h"
@@ -111,7 +112,8 @@ static int do_op(const struct run_env *e, const struct op *op)
 	case OP_TAP_CREATE:
 		return tap_create(op->object, &op->tun, op->queues);
 	case OP_LINK_DELETE:
-		rc = nlop_delete_links(e->nl, op->names.v, op->names.n);
+		rc = nlop_delete_links(e->nl, op->names.v, op->names.n,
+				       progress_add);
 		set_why(e->nl->why);
 		return rc;
 	case OP_SYSCTL:
@@ -555,8 +557,20 @@ static int do_steps(const struct run_env *e, struct plan *p,
 		}
 		if (rc)
 			return rc;
+		/* each link that is deleted has been counted */
+		if (p->v[i]->kind != OP_LINK_DELETE)
+			progress_add(end - i);
 	}
 	return 0;
+}
+
+static size_t steps_of(const struct plan *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		n += p->v[i]->kind == OP_LINK_DELETE ? p->v[i]->names.n : 1;
+	return n;
 }
 
 enum run_result run_plan(const struct run_env *e, struct plan *p,
@@ -567,7 +581,9 @@ enum run_result run_plan(const struct run_env *e, struct plan *p,
 	int rc;
 
 	guard_start(g, p, e);
+	progress_begin(steps_of(p));
 	rc = do_steps(e, p, g, &failed_at);
+	progress_end();
 	if (rc == 0)
 		return RUN_DONE;
 	report("", p->v[failed_at], rc);

@@ -695,3 +695,44 @@ def test_thousand_taps():
        1000)
     p = apply("-v", "down")
     eq([l for l in os.listdir("/sys/class/net") if l[0] in "tb"], [])
+
+
+def on_terminal(argv, env=None):
+    """What a program says on a terminal."""
+    import pty
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execvpe(argv[0], argv, dict(os.environ, **(env or {})))
+    out = b""
+    while True:
+        try:
+            data = os.read(fd, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        out += data
+    os.waitpid(pid, 0)
+    return out.decode()
+
+
+def test_progress_line():
+    """On a terminal, for what takes more than a second (here: a kernel that
+    takes its time for each message); not in a pipe, nor under OpenRC."""
+    conf("bridge br0 { mode = isolated }\n" + "".join(
+        "guest g%d { tap = tap%d }\n" % (i, i) for i in range(40)))
+    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendto",
+            "-e", "inject=sendto:delay_enter=30000", APPLY]
+    line = r"\r(\d+) of (\d+) "
+    out = on_terminal(slow + ["up"])
+    seen = [(int(a), int(b)) for a, b in re.findall(line, out)]
+    assert len(seen) >= 2 and seen == sorted(seen), out
+    assert all(a <= b for a, b in seen), seen
+    contains(out, "\r\033[K")
+    out = on_terminal(slow + ["down"])
+    assert re.search(line, out), out
+    for argv, env in ((slow + ["-q", "up"], {}),
+                      (slow + ["down"], {"RC_SVCNAME": "net.br0"})):
+        assert not re.search(line, on_terminal(argv, env))
+    p = run(*slow, "up")
+    assert " of " not in p.err, p.err
