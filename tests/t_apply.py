@@ -720,7 +720,7 @@ def test_progress_line():
     """On a terminal, for what takes more than a second (here: a kernel that
     takes its time for each message); not in a pipe, nor under OpenRC."""
     conf("bridge br0 { mode = isolated }\n" + "".join(
-        "guest g%d { tap = tap%d }\n" % (i, i) for i in range(40)))
+        "guest g%d { tap = tap%d }\n" % (i, i) for i in range(100)))
     slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendto",
             "-e", "inject=sendto:delay_enter=30000", APPLY]
     line = r"\r(\d+) of (\d+) "

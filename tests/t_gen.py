@@ -8,6 +8,8 @@ from lib import *
 from t_config import ARTICLE, Root
 
 EXAMPLES = sorted(glob.glob(os.path.join(TOP, "docs/examples/*.conf")))
+LAPTOP = os.path.join(TOP, "docs/examples/laptop.conf")
+SHARED = os.path.join(TOP, "docs/examples/shared-host.conf")
 OUTPUTS = ["conf.d", "dnsmasq", "hosts", "ebtables", "iptables", "ip6tables",
            "nftables", "sysctl", "qemu-bridge"]
 
@@ -84,13 +86,13 @@ def test_show_is_what_write_writes():
 
 @plain
 def test_diff():
-    with Root(open(EXAMPLES[0]).read()) as r:
+    with Root(open(LAPTOP).read()) as r:
         p = r.gen("diff", check=False)
         eq(p.rc, 3)
         contains(p.out, "+tuntap_tap0=\"tap\"")
         eq(r.files(), {})
         r.gen("-q", "write")
-        r.write(open(EXAMPLES[0]).read().replace("192.168.50.10\n",
+        r.write(open(LAPTOP).read().replace("192.168.50.10\n",
                                                  "192.168.50.11\n"))
         p = r.gen("diff", check=False)
         eq(p.rc, 3)
@@ -118,7 +120,7 @@ routes_eth1="default via 10.0.0.1"\t
 def test_foreign_lines_survive():
     """Byte for byte, without a final newline too, and after the block left."""
     for tail in (b"\n", b""):
-        with Root(open(EXAMPLES[0]).read()) as r:
+        with Root(open(LAPTOP).read()) as r:
             os.makedirs(r.dir + "/etc/conf.d")
             os.makedirs(r.dir + "/etc/qemu")
             for f, text in (("conf.d/net", FOREIGN + tail),
@@ -130,7 +132,7 @@ def test_foreign_lines_survive():
             assert new.startswith(FOREIGN), new
             # somebody adds a line behind our block
             open(r.dir + "/etc/conf.d/net", "ab").write(b"rc_x=1\n")
-            r.write(open(EXAMPLES[1]).read())
+            r.write(open(SHARED).read())
             r.gen("-q", "write")
             new = r.files()["/etc/conf.d/net"]
             assert new.startswith(FOREIGN) and new.endswith(b"rc_x=1\n"), new
@@ -143,7 +145,7 @@ def test_foreign_lines_survive():
 @plain
 def test_clashing_variable_is_an_error():
     for line in ('config_br0="dhcp"', 'export mac_tap0="x"', ' bridge_br0+=" x"'):
-        with Root(open(EXAMPLES[0]).read()) as r:
+        with Root(open(LAPTOP).read()) as r:
             os.makedirs(r.dir + "/etc/conf.d")
             text = "a=1\n" + line + "\n"
             open(r.dir + "/etc/conf.d/net", "w").write(text)
@@ -165,7 +167,7 @@ def test_broken_files_are_refused():
              ("etc/netbr/br0.nft", "table x\n", "not made by netbr-gen"),
              ("etc/dnsmasq.d/netbr-br0.conf", "port=1\n", "not made by")]
     for path, text, msg in cases:
-        with Root(open(EXAMPLES[0]).read()) as r:
+        with Root(open(LAPTOP).read()) as r:
             os.makedirs(os.path.dirname(r.dir + "/" + path))
             open(r.dir + "/" + path, "w").write(text)
             p = r.gen("write", check=False)
@@ -197,7 +199,7 @@ def test_gone_bridges_are_cleaned_up():
 
 @plain
 def test_templates_can_be_overridden():
-    with Root(open(EXAMPLES[0]).read()) as r:
+    with Root(open(LAPTOP).read()) as r:
         t = r.dir + "/etc/netbr/templates"
         os.makedirs(t)
         open(t + "/qemu-bridge.tmpl", "w").write(
@@ -350,7 +352,7 @@ def test_full_disk_and_read_only():
 def test_symlinks():
     """root's symlink is followed and kept; one that another user planted, or
     one in the temporary file's place, is not."""
-    with Root(open(EXAMPLES[0]).read()) as r:
+    with Root(open(LAPTOP).read()) as r:
         os.makedirs(r.dir + "/etc/conf.d")
         os.makedirs(r.dir + "/real")
         open(r.dir + "/real/net", "w").write("x=1\n")
@@ -358,7 +360,7 @@ def test_symlinks():
         r.gen("-q", "write")
         assert os.path.islink(r.dir + "/etc/conf.d/net")
         assert open(r.dir + "/real/net").read().startswith("x=1\n# BEGIN")
-    with Root(open(EXAMPLES[0]).read()) as r:
+    with Root(open(LAPTOP).read()) as r:
         os.makedirs(r.dir + "/var/lib/netbr")
         open(r.dir + "/victim", "w").write("# Made by netbr-gen secret\n")
         os.symlink(r.dir + "/victim", r.dir + "/var/lib/netbr/br0.hosts")
@@ -416,7 +418,7 @@ def test_names_reach_netifrc_as_shell_variables():
 @plain
 def test_makes_net_links_into_needs():
     """rc_net_br0_need only where netifrc runs the bridge."""
-    with Root(open(EXAMPLES[0]).read()) as r:
+    with Root(open(LAPTOP).read()) as r:
         os.makedirs(r.dir + "/etc/init.d")
         assert "rc_net_br0_need" not in r.gen("show", "conf.d").out
         for s in ("net.br0", "net.tap0"):
@@ -425,7 +427,7 @@ def test_makes_net_links_into_needs():
 
 
 def test_concurrent_writes_wait():
-    with Root(open(EXAMPLES[0]).read()) as r:
+    with Root(open(LAPTOP).read()) as r:
         ps = [subprocess.Popen([GEN, "-q", "-r", r.dir, "write"])
               for _ in range(8)]
         eq([p.wait() for p in ps], [0] * 8)

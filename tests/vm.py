@@ -28,7 +28,7 @@ done
 /bin/busybox mount -t proc proc /root/proc
 /bin/busybox mount -t sysfs sysfs /root/sys
 /bin/busybox mount -t devtmpfs dev /root/dev
-for d in run tmp var/tmp; do /bin/busybox mount -t tmpfs tmpfs /root/$d; done
+/bin/busybox mount -t tmpfs tmpfs /root/run
 /bin/busybox mkdir -p /root/lib/modules/%s
 /bin/busybox mount --bind /root%s/lib/modules/%s /root/lib/modules/%s
 exec /bin/busybox chroot /root /bin/sh -c '
