@@ -586,6 +586,9 @@ static void plan_one(const struct plan_input *in, struct plan *p,
 	plan_proxies(in, p, b);
 	plan_old_proxies(in, p, b->name, before,
 			 state_bridge(in->st, b->name));
+	if (b->mode == MODE_AUTO)
+		saved_add_note(state_add_bridge(in->st, b->name), 'o',
+			       mode_names[bridge_mode(b)]);
 	if (b->probe)
 		saved_add_note(state_add_bridge(in->st, b->name), 'p',
 			       mode_names[bridge_mode(b)]);

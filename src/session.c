@@ -249,6 +249,9 @@ static void probe_uplink(struct session *s, struct bridge *b, bool may_ask)
 {
 	const struct saved_bridge *sb = state_bridge(&s->st, b->name);
 	const struct klink *up = kstate_link(&s->k, b->uplink);
+	const struct klink *br = kstate_link(&s->k, b->name);
+	const struct klink *via = up && br && up->master == br->index ? br :
+				  up;
 	struct mac other = bridge_stable_mac(b, s->f.seed);
 	const struct ip *gw = NULL;
 
@@ -259,22 +262,56 @@ static void probe_uplink(struct session *s, struct bridge *b, bool may_ask)
 	}
 	if (saved_has_note(sb, 'p', mode_names[MODE_BRIDGED]) || !may_ask)
 		return;
-	for (size_t i = 0; up && i < s->k.n_routes; i++)
-		if (s->k.routes[i].oif == up->index &&
+	for (size_t i = 0; via && i < s->k.n_routes; i++)
+		if (s->k.routes[i].oif == via->index &&
 		    s->k.routes[i].gw.family == AF_INET)
 			gw = &s->k.routes[i].gw;
-	if (!gw || geteuid() != 0 || !arp_answers(b->uplink, gw->b, 1000)) {
+	if (!gw || geteuid() != 0 || !arp_answers(via->name, gw->b, 1000)) {
 		msg_warn("%s: no router on %s answers, so its port can't be "
 			 "probed: it is taken for one that accepts every MAC",
 			 b->name, b->uplink);
 		return;
 	}
-	if (arp_answers_mac(b->uplink, other.b, gw->b, 1500)) {
+	if (arp_answers_mac(via->name, other.b, gw->b, 1500)) {
 		b->why = "the port answers other MACs too, a probe found";
 		return;
 	}
 	b->chosen = MODE_MACNAT;
 	b->why = "its port answers one MAC alone, a probe found";
+}
+
+/* Does a running guest hold a tap of the bridge? */
+static bool has_guests(const struct session *s, const char *bridge)
+{
+	for (size_t i = 0; i < s->k.n_links; i++) {
+		const struct klink *l = &s->k.links[i];
+		char of[IFNAMSIZ];
+
+		if (streq(l->kind, "tun") && l->flags & KLINK_LOWER_UP &&
+		    streq(klink_alias_bridge(l, of), bridge))
+			return true;
+	}
+	return false;
+}
+
+/* Another mode is another network for those who run: `auto` changes it only
+ * when nobody does. */
+static void keep_mode(struct session *s, struct bridge *b)
+{
+	const struct saved_bridge *sb = state_bridge(&s->st, b->name);
+	_cleanup_free_ char *why = NULL;
+
+	for (int m = MODE_AUTO + 1; sb && m < MODE_COUNT; m++) {
+		if (!saved_has_note(sb, 'o', mode_names[m]) ||
+		    m == (int)bridge_mode(b) || !has_guests(s, b->name))
+			continue;
+		why = xasprintf("kept while guests run; without them it would "
+				"be %s: %s", mode_names[bridge_mode(b)],
+				b->why);
+		b->chosen = m;
+		b->why = list_add(&s->f.texts, why, (struct src){ 0 })->text;
+		return;
+	}
 }
 
 /* What `auto` makes of an uplink, where looking at it is not enough. */
@@ -290,17 +327,22 @@ static void choose_modes(struct session *s, bool may_ask)
 		if (b->probe && b->chosen == MODE_BRIDGED && !b->wireless)
 			probe_uplink(s, b, may_ask);
 		bridge_veth(b, ends[0], ends[1]);
-		if (!bridge_has_veth(b) || kstate_link(&s->k, ends[0]))
+		if (!bridge_has_veth(b) || kstate_link(&s->k, ends[0])) {
+			keep_mode(s, b);
 			continue;
+		}
 		option = streq(s->in.fw_backend, "nftables") ?
 			 translation_missing() : xstrdup("nftables");
-		if (!option)
+		if (!option) {
+			keep_mode(s, b);
 			continue;
+		}
 		why = xasprintf("%s; macnat would need %s", b->why, option);
 		b->chosen = MODE_PROXYARP;
 		b->why = list_add(&s->f.texts, why, (struct src){ 0 })->text;
 		free(option);
 		free(why);
+		keep_mode(s, b);
 	}
 }
 

@@ -628,3 +628,30 @@ def test_faults_on_the_way():
             except AssertionError as e:
                 raise AssertionError(what + str(e))
     print("note: %d of %d points" % (n, 2 * len(every)))
+
+
+def test_auto_keeps_its_mode_while_guests_run():
+    """What auto would now choose otherwise waits until no guest runs."""
+    net = Network("eth0", False, filtered=True)
+    text = """bridge br0 { mode = auto uplink = eth0 %s
+    %s
+    }
+    guest a { tap = tap0 mac = 52:54:00:00:00:01 ip = "%s.31" }
+    """
+    conf(text % ("", HOST, NET))
+    up()
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31")
+    must_ping(NET + ".20", ns=a.ns)
+    conf(text % ("probe = yes", HOST, NET))
+    p = apply("plan", check=False)
+    eq((p.rc, p.out), (0, ""))
+    contains(p.err, "br0: mode auto is bridged: kept while guests run; without "
+             "them it would be macnat: its port answers one MAC alone")
+    a.g.stop()
+    p = apply("up")
+    contains(p.err, "br0: mode auto is macnat")
+    in_sync()
+    a = Guest("tap0", "52:54:00:00:00:01", NET + ".31")
+    must_ping(a.addr, ns=net.lan)
+    a.g.stop()
+    down()

@@ -236,6 +236,8 @@ def others():
     conf("bridge br0 { mode = macnat uplink = wlan0 host = uplink }" +
          guests % (NET, NET))
     up()
+    # another mode is another network: the host was who answered for the LAN
+    sh("ip neigh flush all", ns=a.ns)
     for ns, addr in ((net.lan, a.addr), (a.ns, NET + ".9"), (None, a.addr),
                      (a.ns, NET + ".20"), (net.lan, NET + ".20")):
         must_ping(addr, ns=ns)
