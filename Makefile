@@ -30,7 +30,7 @@ ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	-DTEMPLATEDIR='"$(TEMPLATEDIR)"' -DDATADIR='"$(DATADIR)"' $(CPPFLAGS)
 
 O = $(if $(BUILD),$(BUILD)/)src/
-COMMON = addr check cli conf confval diag model oldfiles outfile print qemu scrub \
+COMMON = addr check cli conf confval diag model oldfiles outfile print qemu screen scrub \
 	spawn tmpl util view viewfw wifi
 APPLY = dhcpc dnsmasq doctor fw fwdelta kstate lease nl nldump nlop op planback plandown \
 	planmacnat planproxy planwifi planmove planport planserve planup progress report run session state sys translate try verbs watch

@@ -9,8 +9,10 @@
 
 void kstate_free(struct kstate *k)
 {
-	for (size_t i = 0; i < k->n_links; i++)
+	for (size_t i = 0; i < k->n_links; i++) {
 		free(k->links[i].alias);
+		free(k->links[i].screen);
+	}
 	for (size_t i = 0; i < k->n_addrs; i++)
 		free(k->addrs[i].raw);
 	for (size_t i = 0; i < k->n_routes; i++)

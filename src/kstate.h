@@ -23,6 +23,11 @@ struct ktun {
 	uint32_t owner, group;	/* KFOREVER: not set */
 };
 
+/* Our place among a link's filters (tc(8)): any other number is somebody
+ * else's. */
+#define KSCREEN_PRIO 0x6e62u
+#define KSCREEN_PARENT 0xfffffff2u	/* clsact, ingress */
+
 struct klink {
 	int index, master;	/* master 0: none */
 	char name[IFNAMSIZ];
@@ -33,6 +38,8 @@ struct klink {
 	char *alias;		/* never NULL */
 	bool wireless;
 	bool disable_ipv6;
+	uint8_t *screen;	/* our program on it (screen.h), NULL: none */
+	size_t screen_len;
 	uint64_t rate;		/* of our qdisc on it, bit/s; 0: none */
 	bool isolated;		/* as a bridge port */
 	uint16_t group_fwd;	/* IFLA_BRPORT_GROUP_FWD_MASK */

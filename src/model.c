@@ -337,6 +337,47 @@ bool forward_parse(const char *text, struct forward *out)
 	       host_port_parse(w, out);
 }
 
+/* The address that a link-local or SLAAC interface forms from its MAC
+ * (RFC 4291, appendix A). */
+static struct ip eui64(const struct cidr *net, const struct mac *m)
+{
+	struct ip a = cidr_network(net).ip;
+
+	a.b[8] = m->b[0] ^ 2;
+	a.b[9] = m->b[1];
+	a.b[10] = m->b[2];
+	a.b[11] = 0xff;
+	a.b[12] = 0xfe;
+	memcpy(a.b + 13, m->b + 3, 3);
+	return a;
+}
+
+struct list_of_ips guest_own6(const struct guest *g)
+{
+	static const struct cidr link_local = {
+		.ip = { AF_INET6, { 0xfe, 0x80 } }, .plen = 64
+	};
+	struct list_of_ips own = { 0 };
+
+	ARRAY_GROW(own.v, own.n);
+	own.v[own.n++] = eui64(&link_local, &g->mac);
+	for (size_t i = 0; i < g->bridge->address.n; i++) {
+		const struct cidr *c = &g->bridge->address.v[i].cidr;
+
+		if (c->ip.family != AF_INET6 || c->plen != 64)
+			continue;
+		ARRAY_GROW(own.v, own.n);
+		own.v[own.n++] = eui64(c, &g->mac);
+	}
+	for (size_t i = 0; i < g->ip.n; i++) {
+		if (g->ip.v[i].cidr.ip.family != AF_INET6)
+			continue;
+		ARRAY_GROW(own.v, own.n);
+		own.v[own.n++] = g->ip.v[i].cidr.ip;
+	}
+	return own;
+}
+
 bool port_isolated(const struct port *p)
 {
 	if (p->guest)

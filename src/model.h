@@ -231,6 +231,13 @@ void bridge_veth(const struct bridge *b, char port[IFNAMSIZ],
 /* The MAC of a bridge with policy `stable`: made from its name and, so that
  * two hosts differ, from a seed (the machine's id). */
 struct mac bridge_stable_mac(const struct bridge *b, const char *seed);
+/* Its own IPv6 addresses: those that its MAC makes (RFC 4291, appendix A), link-
+ * local and in each /64 of its bridge, and those declared. Caller frees v. */
+struct list_of_ips {
+	struct ip *v;
+	size_t n;
+};
+struct list_of_ips guest_own6(const struct guest *g);
 /* Is what the guest sends looked at? */
 bool guest_filtered(const struct guest *g);
 /* Is the port cut off from other isolated ports (IFLA_BRPORT_ISOLATED)? */

@@ -7,6 +7,7 @@
 #include <linux/if_link.h>
 #include <linux/ipv6.h>
 #include <linux/neighbour.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -361,6 +362,46 @@ static void on_qdisc(struct nlmsghdr *h, void *arg)
 	for (size_t i = 0; i < k->n_links; i++)
 		if (k->links[i].index == t->tcm_ifindex)
 			k->links[i].rate = bytes * 8;
+}
+
+static void on_filter(struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a[TCA_MAX + 1], *o[TCA_BPF_MAX + 1];
+	struct tcmsg *t = nlmsg_data(h);
+	struct klink *l = arg;
+
+	if (h->nlmsg_type != RTM_NEWTFILTER ||
+	    t->tcm_info >> 16 != KSCREEN_PRIO || t->tcm_handle != 1 ||
+	    nlmsg_parse(h, sizeof(*t), a, TCA_MAX, NULL) < 0 ||
+	    !a[TCA_OPTIONS] || !a[TCA_KIND] ||
+	    !streq(nla_get_string(a[TCA_KIND]), "bpf") ||
+	    nla_parse_nested(o, TCA_BPF_MAX, a[TCA_OPTIONS], NULL) < 0 ||
+	    !o[TCA_BPF_OPS])
+		return;
+	free(l->screen);
+	l->screen_len = nla_len(o[TCA_BPF_OPS]);
+	l->screen = xrealloc(NULL, l->screen_len + 1, 1);
+	memcpy(l->screen, nla_data(o[TCA_BPF_OPS]), l->screen_len);
+}
+
+int nldump_screens(struct nlx *nl, struct kstate *k)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < k->n_links && rc == 0; i++) {
+		struct tcmsg t = { .tcm_family = AF_UNSPEC,
+				   .tcm_ifindex = k->links[i].index,
+				   .tcm_parent = KSCREEN_PARENT };
+
+		if (!streq(k->links[i].kind, "tun"))
+			continue;
+		rc = nlx_dump(nl, request(RTM_GETTFILTER, &t, sizeof(t)),
+			      on_filter, NULL, &k->links[i]);
+		/* no qdisc to hang it on: there is none */
+		if (rc == -EINVAL || rc == -ENOENT || rc == -ENODEV)
+			rc = 0;
+	}
+	return rc;
 }
 
 int nldump_rates(struct nlx *nl, struct kstate *k)

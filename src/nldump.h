@@ -14,6 +14,8 @@ int nldump_all(struct nlx *nl, struct kstate *k);
 bool nldump_settled(struct nlx *nl, int index);
 /* Adds the proxy neighbours (ip-neighbour(8)). 0 or -errno. */
 int nldump_proxies(struct nlx *nl, struct kstate *k);
+/* Adds our programs on the taps of *k (one dump each). 0 or -errno. */
+int nldump_screens(struct nlx *nl, struct kstate *k);
 /* Adds what our qdiscs on the links of *k are set to. 0 or -errno. */
 int nldump_rates(struct nlx *nl, struct kstate *k);
 

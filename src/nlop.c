@@ -1,10 +1,13 @@
 #include "nlop.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -284,6 +287,48 @@ static struct nl_msg *neigh_message(const struct op *op, int index)
 	return msg;
 }
 
+/* linux/pkt_cls.h: a classic program whose return value is the verdict. What is
+ * there is replaced in one step. */
+static struct nl_msg *screen_message(const struct op *op, int index)
+{
+	struct tcmsg t = {
+		.tcm_family = AF_UNSPEC, .tcm_ifindex = index,
+		.tcm_handle = 1, .tcm_parent = KSCREEN_PARENT,
+		.tcm_info = TC_H_MAKE(KSCREEN_PRIO << 16, htons(ETH_P_ALL)),
+	};
+	struct nl_msg *msg = nlmsg_alloc_size(op->code_len + 4096);
+	struct nlattr *o;
+
+	if (!msg || !nlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, op->code ?
+			       RTM_NEWTFILTER : RTM_DELTFILTER, 0, op->code ?
+			       NLM_F_CREATE | NLM_F_REPLACE : 0) ||
+	    nlmsg_append(msg, &t, sizeof(t), NLMSG_ALIGNTO) < 0)
+		abort();
+	if (!op->code)
+		return msg;
+	nla_put_string(msg, TCA_KIND, "bpf");
+	o = nla_nest_start(msg, TCA_OPTIONS);
+	nla_put_u16(msg, TCA_BPF_OPS_LEN, op->code_len / 8);
+	if (nla_put(msg, TCA_BPF_OPS, op->code_len, op->code) < 0)
+		abort();
+	nla_put_u32(msg, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+	nla_nest_end(msg, o);
+	return msg;
+}
+
+struct nl_msg *nlop_clsact(const char *link)
+{
+	struct tcmsg t = { .tcm_family = AF_UNSPEC,
+			   .tcm_ifindex = link_index(link),
+			   .tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
+			   .tcm_parent = TC_H_CLSACT };
+	struct nl_msg *msg = message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL,
+				     &t, sizeof(t));
+
+	nla_put_string(msg, TCA_KIND, "clsact");
+	return msg;
+}
+
 static struct nl_msg *proxy_message(const struct op *op, int index)
 {
 	const struct ip *ip = &op->neigh.ip;
@@ -353,6 +398,8 @@ struct nl_msg *nlop_message(const struct op *op, int *rc)
 		return rate_message(op, index);
 	if (op->kind == OP_NEIGH_ADD)
 		return neigh_message(op, index);
+	if (op->kind == OP_SCREEN)
+		return screen_message(op, index);
 	if (op->kind == OP_PROXY)
 		return proxy_message(op, index);
 	return route_message(op, index);

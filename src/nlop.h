@@ -9,6 +9,8 @@
  * -errno if a link it names does not exist. */
 struct nl_msg *nlop_message(const struct op *op, int *rc);
 
+/* The qdisc on which programs hang (tc-bpf(8)). */
+struct nl_msg *nlop_clsact(const char *link);
 /* Indexes that were looked up count no longer: something has changed. */
 void nlop_forget(void);
 /* Does a link of this name exist? */

@@ -37,6 +37,7 @@ void op_free(struct op *op)
 		free(op->backend);
 		free(op->text);
 		free(op->argv);
+	free(op->code);
 		free(op->delta);
 		free(op);
 		op = next;

@@ -11,8 +11,9 @@ enum op_kind {
 	OP_FIREWALL, OP_ANNOUNCE, OP_NEIGH_ADD, OP_DNSMASQ, OP_CLIENT_STOP,
 	OP_CLIENT_START, OP_CARRIER, OP_RATE, OP_LEASE, OP_SETTLE,
 	OP_VETH_CREATE, OP_4ADDR, OP_ASK, OP_PROXY,
+	OP_SCREEN,
 };
-#define OP_KIND_COUNT (OP_PROXY + 1)
+#define OP_KIND_COUNT (OP_SCREEN + 1)
 
 /* OP_DNSMASQ: start it, stop it, both, or have it read its reservations
  * again (SIGHUP). */
@@ -90,6 +91,9 @@ struct op {
 	char *delta;			/* OP_FIREWALL: does the same as text
 					 * where nothing has drifted; NULL */
 	enum dns_action dns;		/* OP_DNSMASQ */
+	uint8_t *code;			/* OP_SCREEN: struct sock_filter[]; NULL
+					 * = none */
+	size_t code_len;
 	char *argv;			/* OP_CLIENT_*: one argument a line */
 	int pid;			/* OP_CLIENT_STOP */
 	bool hold;			/* OP_CARRIER: take, or let go;

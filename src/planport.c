@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "planpart.h"
+#include "screen.h"
 
 static void wanted_rights(const struct plan_input *in,
 			  const struct port *port, uint32_t *owner,
@@ -312,6 +313,49 @@ void plan_port_ipv6(const struct plan_input *in, struct plan *p,
 		plan_sysctl(in, p, b->name, path, "1", remember, false);
 }
 
+/* With ebtables a program on the tap sees what its rules can't. */
+static void plan_screen(const struct plan_input *in, struct plan *p,
+			const struct bridge *b, const struct port *port,
+			const struct klink *l)
+{
+	const struct guest *g = port->guest;
+	bool wants = g && guest_filtered(g) && streq(in->fw_backend,
+						     "iptables");
+	struct sock_filter *code = NULL;
+	size_t len = wants ? screen_program(in->m, g, &code) *
+			     sizeof(*code) : 0;
+	struct op *op, *undo;
+
+	if (wants && !len)
+		plan_warn(p, "guest '%s': too many IPv6 addresses of others to "
+			  "look for in its neighbour discovery; give it an "
+			  "IPv6 ip, or install nft", g->name);
+	if (len)
+		saved_append_note(state_add_bridge(in->st, b->name), 's',
+				  port->name);
+	if (len == (l ? l->screen_len : 0) &&
+	    (!len || memcmp(code, l->screen, len) == 0)) {
+		free(code);
+		return;
+	}
+	op = plan_add(p, OP_SCREEN, CLASS_SET, b->name, port->name, len ?
+		      "look into what %s sends" :
+		      "no longer look into what %s sends", port->name);
+	op_drift(op, "screen", len ? "as configured" : "none",
+		 l && l->screen ? "another" : "none");
+	op->code = (uint8_t *)code;
+	op->code_len = len;
+	op->may_fail = !len;
+	if (!l)
+		return;
+	undo = op_new(OP_SCREEN, port->name);
+	if (l->screen)
+		op_copy_raw(&undo->code, &undo->code_len, l->screen,
+			    l->screen_len);
+	undo->may_fail = true;
+	op_add_undo(op, undo);
+}
+
 static void rate_words(uint64_t bits, char out[32])
 {
 	if (bits)
@@ -401,6 +445,15 @@ void plan_ports(const struct plan_input *in, struct plan *p,
 		if ((i - first) % PORT_BATCH == 0)
 			p->batches++;
 		p->v[i]->batch = p->batches;
+	}
+	for (size_t i = 0; i < b->ports.n; i++) {
+		const struct port *port = model_port(in->m,
+						     b->ports.v[i].text);
+		const struct klink *l = plan_link(in, port->name);
+
+		if (port->type == PORT_TAP)
+			plan_screen(in, p, b, port,
+				    plan_tap_anew(in, port, l) ? NULL : l);
 	}
 }
 

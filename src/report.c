@@ -24,6 +24,7 @@ static const char *const kind_names[OP_KIND_COUNT] = {
 	[OP_RATE] = "rate", [OP_LEASE] = "lease-release",
 	[OP_SETTLE] = "address-wait", [OP_VETH_CREATE] = "veth-create",
 	[OP_4ADDR] = "4addr", [OP_ASK] = "ask", [OP_PROXY] = "proxy-neighbour",
+	[OP_SCREEN] = "screen",
 };
 
 static void dump_json(json_t *j)

@@ -152,6 +152,15 @@ static int do_op(const struct run_env *e, const struct op *op)
 		set_why("no answer: the access point does not take 4-address "
 			"frames (hostapd: wds_sta=1); use mode = macnat");
 		return -EHOSTUNREACH;
+	case OP_SCREEN:
+		rc = op->code ? nlx_ask(e->nl, nlop_clsact(op->object)) : 0;
+		if (rc == 0 || rc == -EEXIST)
+			rc = do_message(e->nl, op);
+		if (op->code && (rc == -ENOENT || rc == -EOPNOTSUPP))
+			set_why("the kernel needs CONFIG_NET_SCH_INGRESS and "
+				"CONFIG_NET_CLS_BPF for this; without them: "
+				"install nft, or say filter = off");
+		return rc;
 	case OP_SETTLE:
 		settle(e->nl, op->object);
 		return 0;

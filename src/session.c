@@ -143,6 +143,16 @@ static int choose(struct session *s, bool down)
 	return RC_OK;
 }
 
+/* Are there programs on taps, or may there have to be? */
+static bool has_screens(const struct session *s)
+{
+	for (size_t i = 0; i < s->st.n_bridges; i++)
+		for (size_t k = 0; k < s->st.bridges[i].n_added; k++)
+			if (s->st.bridges[i].added[k][0] == 's')
+				return true;
+	return streq(fw_backend(s->m), "iptables");
+}
+
 static bool has_proxies(const struct session *s)
 {
 	for (size_t i = 0; i < s->m->n_bridges; i++)
@@ -199,6 +209,8 @@ int session_dump(struct session *s)
 	rc = nldump_all(&s->nl, &s->k);
 	if (rc == 0 && has_proxies(s))
 		rc = nldump_proxies(&s->nl, &s->k);
+	if (rc == 0 && has_screens(s))
+		rc = nldump_screens(&s->nl, &s->k);
 	if (rc == 0 && has_rates(s))
 		rc = nldump_rates(&s->nl, &s->k);
 	if (rc < 0) {

@@ -6,21 +6,6 @@
 
 #include "viewfw.h"
 
-/* The address that a link-local or SLAAC interface forms from its MAC
- * (RFC 4291, appendix A). */
-static struct ip eui64(const struct cidr *net, const struct mac *m)
-{
-	struct ip a = cidr_network(net).ip;
-
-	a.b[8] = m->b[0] ^ 2;
-	a.b[9] = m->b[1];
-	a.b[10] = m->b[2];
-	a.b[11] = 0xff;
-	a.b[12] = 0xfe;
-	memcpy(a.b + 13, m->b + 3, 3);
-	return a;
-}
-
 static void set_hex(struct view *v, const char *name, const uint8_t *b,
 		    size_t n)
 {
@@ -46,26 +31,13 @@ static void add_own(struct view *v, const char *list, const char *tap,
 	set_hex(e, "address_hex", a->b, ip_bits(a) / 8);
 }
 
-/* Its own v6 addresses: those declared, and those that its MAC makes. */
 static void own6(struct view *v, const struct guest *g)
 {
-	static const struct cidr link_local = {
-		.ip = { AF_INET6, { 0xfe, 0x80 } }, .plen = 64
-	};
-	struct ip a = eui64(&link_local, &g->mac);
+	struct list_of_ips own = guest_own6(g);
 
-	add_own(v, "own6", g->tap, &a);
-	for (size_t i = 0; i < g->bridge->address.n; i++) {
-		const struct cidr *c = &g->bridge->address.v[i].cidr;
-
-		if (c->ip.family != AF_INET6 || c->plen != 64)
-			continue;
-		a = eui64(c, &g->mac);
-		add_own(v, "own6", g->tap, &a);
-	}
-	for (size_t i = 0; i < g->ip.n; i++)
-		if (g->ip.v[i].cidr.ip.family == AF_INET6)
-			add_own(v, "own6", g->tap, &g->ip.v[i].cidr.ip);
+	for (size_t i = 0; i < own.n; i++)
+		add_own(v, "own6", g->tap, &own.v[i]);
+	free(own.v);
 }
 
 static void view_guest(struct view *v, const struct guest *g, bool linear)
