@@ -735,6 +735,16 @@ static int ipt_load_one(enum ipt ipt, const char *bridge, const char *text,
 	if (rc < 0)
 		return rc;
 	rc = in.len ? run_helper(argv, in.s, why) : 0;
+	if (rc < 0 && ipt == IPT_EB && *why) {
+		char *more = xasprintf("%s (a kernel needs "
+				       "CONFIG_BRIDGE_NF_EBTABLES with its "
+				       "tables and matches, for macnat "
+				       "CONFIG_BRIDGE_EBT_DNAT and _SNAT too)",
+				       *why);
+
+		free(*why);
+		*why = more;
+	}
 	if (!*text || rc < 0)
 		remove_made();
 	return rc;

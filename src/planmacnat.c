@@ -150,7 +150,7 @@ void plan_veth_refusals(const struct plan_input *in, struct plan *p,
 
 	bridge_veth(b, names[0], names[1]);
 	if (!plan_link(in, names[0]) && in->missing) {
-		_cleanup_free_ char *option = in->missing(in->arg);
+		_cleanup_free_ char *option = in->missing(in->arg, b);
 
 		if (option)
 			plan_refuse(p, "%s: mode macnat needs a kernel with "

@@ -249,10 +249,10 @@ static const char *choose_backend(const struct model *m)
 	return backend;
 }
 
-static char *ask_missing(void *arg)
+static char *ask_missing(void *arg, const struct bridge *b)
 {
 	(void)arg;
-	return translation_missing();
+	return translation_missing(b->host == HOST_UPLINK);
 }
 
 /* A wired port may take one MAC alone: its router is asked from another one,
@@ -344,7 +344,7 @@ static void choose_modes(struct session *s, bool may_ask)
 			continue;
 		}
 		option = streq(s->in.fw_backend, "nftables") ?
-			 translation_missing() : xstrdup("nftables");
+			 translation_missing(false) : xstrdup("nftables");
 		if (!option) {
 			keep_mode(s, b);
 			continue;

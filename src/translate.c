@@ -106,7 +106,10 @@ static bool takes(const char *rules)
 #define CHAIN "table netdev netbr-probe { chain c { type filter hook " \
 	      "ingress device lo priority 0; %s; }; }\n"
 
-char *translation_missing(void)
+#define EGRESS "table netdev netbr-probe { chain e { type filter hook " \
+	       "egress device lo priority 0; dup to lo; }; }\n"
+
+char *translation_missing(bool host_uplink)
 {
 	static const struct {
 		const char *rule, *option;
@@ -116,9 +119,11 @@ char *translation_missing(void)
 		{ "fwd to lo", "CONFIG_NFT_FWD_NETDEV" },
 		{ "ether type ip fib daddr type local accept",
 		  "CONFIG_NFT_FIB_NETDEV" },
+		{ "dup to lo", "CONFIG_NFT_DUP_NETDEV" },
 	};
 	_cleanup_free_ char *all = xasprintf(
-		CHAIN, "ether type ip fib daddr type local fwd to lo");
+		CHAIN "%s", "ether type ip fib daddr type local fwd to lo",
+		host_uplink ? EGRESS : "");
 
 	if (takes(all))
 		return NULL;
@@ -128,5 +133,6 @@ char *translation_missing(void)
 		if (!takes(one))
 			return xstrdup(parts[i].option);
 	}
-	return xstrdup("nftables' netdev family");
+	return xstrdup(host_uplink ? "CONFIG_NETFILTER_EGRESS" :
+		       "nftables' netdev family");
 }

@@ -23,7 +23,8 @@ struct translations {
 void translations_load(struct translations *t, const char *bridge);
 
 /* Does the kernel take a table like ours (asked with nft -c, which changes
- * nothing)? NULL if it does; else what is missing, by its kernel option. */
-char *translation_missing(void);
+ * nothing)? host_uplink: for that too. NULL if it does; else what is missing,
+ * by its kernel option. */
+char *translation_missing(bool host_uplink);
 
 #endif

@@ -38,6 +38,12 @@ def matrix(net, guests, host=(NET + ".20", NET6 + "::20"), dev="br0",
     bad = sorted(n for n, good in result.items() if not good)
     eq(bad, [], "cells that fail, of %d" % len(result))
     print("note: %d cells" % len(result))
+    # a guest is started anew: it asks for a lease again, and is reached
+    c.g.stop()
+    again = Guest("tap2", "52:54:00:00:00:03")
+    eq((again.take_lease(), again.addr), (NET + ".1", c.addr))
+    must_ping(again.addr, ns=net.lan)
+    c.g, c.ns = again.g, again.ns
 
 
 def test_station():

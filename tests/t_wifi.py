@@ -11,6 +11,5 @@ def job(name):
     globals()["test_" + name] = plain(test)
 
 
-for n in ("macnat_open", "macnat_wpa2", "wds", "wds_refused",
-          "others"):
+for n in ("macnat_open", "macnat_wpa2", "wds", "others"):
     job(n)

@@ -197,7 +197,8 @@ def cells(net, guests, host, dev, tries=2):
     out = {}
 
     def cell(name, ns, addr):
-        out[name] = any(ping(addr, 3 if tries > 1 else 1, 1, ns=ns)
+        out[name] = any(ping(addr, 3 if tries > 1 else 1,
+                             1 if tries > 1 else 0.4, ns=ns)
                         for _ in range(tries))
 
     for i, g in enumerate(guests):

@@ -41,6 +41,7 @@ exec /bin/busybox chroot /root /bin/sh -c '
     cd %s/tests
     %s $job
     echo "RESULT $?"
+    sleep 1
     echo b >/proc/sysrq-trigger
     while :; do :; done'
 """
