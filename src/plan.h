@@ -44,6 +44,7 @@ struct plan_input {
 	/* Which kernel option macnat lacks for an uplink that can't be a port
 	 * (caller frees); NULL if none. */
 	char *(*missing)(void *arg, const struct bridge *b);
+	bool no_screens;	/* the kernel has no programs on taps */
 	bool has_tun;		/* can a tap be made here? */
 	/* The DHCP client of an interface, as dhcpc_find(); may be NULL. */
 	int (*dhcp_client)(void *arg, const char *ifname, char **argv);

@@ -326,6 +326,10 @@ static void plan_screen(const struct plan_input *in, struct plan *p,
 			     sizeof(*code) : 0;
 	struct op *op, *undo;
 
+	if (len && in->no_screens) {
+		free(code);
+		return;
+	}
 	if (wants && !len)
 		plan_warn(p, "guest '%s': too many IPv6 addresses of others to "
 			  "look for in its neighbour discovery; give it an "

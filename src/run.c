@@ -90,6 +90,8 @@ static void announce_guests(const char *bridge, const char *uplink)
 	free(t.v);
 }
 
+bool run_screens_missing;
+
 static int do_op(const struct run_env *e, const struct op *op)
 {
 	char *text = NULL;
@@ -156,11 +158,17 @@ static int do_op(const struct run_env *e, const struct op *op)
 		rc = op->code ? nlx_ask(e->nl, nlop_clsact(op->object)) : 0;
 		if (rc == 0 || rc == -EEXIST)
 			rc = do_message(e->nl, op);
-		if (op->code && (rc == -ENOENT || rc == -EOPNOTSUPP))
-			set_why("the kernel needs CONFIG_NET_SCH_INGRESS and "
-				"CONFIG_NET_CLS_BPF for this; without them: "
-				"install nft, or say filter = off");
-		return rc;
+		if (!op->code || (rc != -ENOENT && rc != -EOPNOTSUPP))
+			return rc;
+		/* better a filter with holes, and said, than no network */
+		if (!run_screens_missing)
+			msg_warn("guests are filtered by ebtables alone, which "
+				 "does not see forged neighbour discovery and "
+				 "DHCP: the kernel lacks "
+				 "CONFIG_NET_SCH_INGRESS or CONFIG_NET_CLS_BPF "
+				 "(or install nft)");
+		run_screens_missing = true;
+		return 0;
 	case OP_SETTLE:
 		settle(e->nl, op->object);
 		return 0;

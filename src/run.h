@@ -33,6 +33,9 @@ enum run_result run_plan(const struct run_env *e, struct plan *p,
 			 struct guard *g);
 
 /* Undoes a plan that was run, and those before it; the record goes back. */
+/* Did the kernel refuse a program on a tap (OP_SCREEN), for want of the code?
+ * Then it is not wanted when what was done is read back. */
+extern bool run_screens_missing;
 enum run_result run_undo(const struct run_env *e, struct plan *p);
 
 /* All is well: the guard ends. */

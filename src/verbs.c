@@ -132,6 +132,7 @@ static int verify(struct work *w)
 		if (session_save(w->s) < 0 || session_dump(w->s) != RC_OK)
 			return take_back(w);
 		left = next_plan(w);
+		w->s->in.no_screens = run_screens_missing;
 		plan_up(&w->s->in, left);
 		if (!left->n && !left->n_refusals) {
 			drop_plan(w);

@@ -359,3 +359,30 @@ def test_program_on_the_tap():
         contains(run("tc", "filter", "show", "dev", tap, "ingress").out,
                  "pref 7")
     in_sync()
+
+
+def test_kernel_without_programs_on_taps():
+    """The kernel lacks them: ebtables' rules alone, and it is said; status
+    goes on to name it."""
+    conf("""firewall = iptables
+    bridge br0 { mode = isolated }
+    guest a { tap = tap0 mac = 52:54:00:00:00:01 ip = 10.0.0.1 }
+    """)
+    trace = ["strace", "-qq", "-o", "/run/trace", "-e", "trace=sendto"]
+    env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
+    for _ in range(2):      # the first one has more to do
+        run(*trace, APPLY, "-q", "up", env=env)
+        down()
+    calls = [l for l in open("/run/trace") if l.startswith("sendto(")]
+    at = [n for n, l in enumerate(calls, 1) if "RTM_NEWQDISC" in l]
+    eq(len(at), 1)
+    p = run(*trace, "-e", "inject=sendto:error=ENOENT:when=%d" % at[0], APPLY,
+            "up", env=env)
+    contains(p.err, "guests are filtered by ebtables alone")
+    contains(p.err, "CONFIG_NET_CLS_BPF")
+    contains(run("ebtables", "-t", "nat", "-L").out, "tap0")
+    p = apply("status", check=False)
+    eq(p.rc, 3)
+    contains(p.out, "drift: tap0 screen: wanted as configured, is none")
+    up()
+    eq(apply("status").rc, 0)
