@@ -89,7 +89,7 @@ install: all
 	$(INSTALL) -m 644 docs/vmnet.conf.5 $(DESTDIR)$(MANDIR)/man5
 	$(INSTALL) -m 644 docs/netbr-gen.8 docs/netbr-apply.8 \
 		$(DESTDIR)$(MANDIR)/man8
-	$(INSTALL) -m 644 README.md $(DESTDIR)$(DOCDIR)
+	$(INSTALL) -m 644 README.md docs/modes.md $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 docs/examples/*.conf $(DESTDIR)$(DOCDIR)/examples
 	@tests/link-service '$(DESTDIR)' '$(INITDIR)'
 

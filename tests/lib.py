@@ -205,6 +205,19 @@ def snapshot(ns=None):
                      sorted(_sysctls())) + "\n"
 
 
+def steady():
+    """A snapshot when the kernel has done what it does later by itself
+    (link-local addresses, carriers)."""
+    before = snapshot()
+    for _ in range(20):
+        time.sleep(0.3)
+        now = snapshot()
+        if now == before:
+            break
+        before = now
+    return before
+
+
 def same(before, after):
     if before != after:
         import difflib

@@ -381,11 +381,11 @@ class Lan(Place):
         return float(out)
 
     def rtt(self):
-        """Milliseconds of a round trip, of many without a pause."""
+        """Microseconds of a round trip, of many without a pause."""
         out = subprocess.run(["ip", "netns", "exec", self.guest, "ping", "-fqc",
                               "5000", "10.8.0.1"], check=True,
                              stdout=subprocess.PIPE).stdout.decode()
-        return float(re.search(r"= [\d.]+/([\d.]+)/", out).group(1))
+        return 1e3 * float(re.search(r"= [\d.]+/([\d.]+)/", out).group(1))
 
     def close(self):
         for n in (self.lan, self.guest):
@@ -432,6 +432,10 @@ def measure(contestants, rounds):
     return {c: statistics.median(t) for c, t in times.items()}
 
 
+def unit(name):
+    return "µs" if "frame" in name or "trip" in name else "ms"
+
+
 def gate_of(gates, peer, n):
     g = gates.get(peer)
     return g.get(n) if isinstance(g, dict) else g
@@ -469,7 +473,7 @@ def main():
                             m["netbr"] / m[peer], peer, g)
                 rows.append((name, n, c, ms, ms / floor, note.strip()))
                 print("%-18s %5d  %-16s %9.2f %s  %6.2f x floor  %s" % (
-                    name, n, c, ms, "us" if "frame" in name else "ms",
+                    name, n, c, ms, unit(name),
                     ms / floor, note), flush=True)
     if a.markdown:
         markdown(a.markdown, rows)
@@ -484,7 +488,7 @@ def markdown(path, rows):
                 "| --- | --- | --- | --- | --- | --- |\n")
         for name, n, c, ms, ratio, note in rows:
             f.write("| %s | %d | %s | %.2f %s | %.2f | %s |\n" % (
-                name, n, c, ms, "µs" if "frame" in name else "ms", ratio,
+                name, n, c, ms, unit(name), ratio,
                 note))
 
 
