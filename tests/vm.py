@@ -137,7 +137,7 @@ def play(job, timeout=220):
     must succeed."""
     image, tree, version = kernel()
     argv = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi",
-            "-cpu", "max", "-smp", "2", "-m", "768", "-nographic",
+            "-cpu", "max", "-smp", "1", "-m", "768", "-nographic",
             "-no-reboot", "-nodefaults", "-serial", "stdio", "-kernel", image,
             "-initrd", initramfs(tree, version), "-append",
             "console=ttyS0 quiet panic=-1 mitigations=off sysrq_always_enabled"
