@@ -293,6 +293,13 @@ static char *nft_digest(const char *bridge)
 	return found ? xasprintf("%016llx", (unsigned long long)h) : NULL;
 }
 
+/* nft's name for a family that we have tables in; NULL for another. */
+static const char *our_family(uint8_t nf)
+{
+	return nf == NFPROTO_INET ? "inet" : nf == NFPROTO_BRIDGE ? "bridge" :
+	       nf == NFPROTO_NETDEV ? "netdev" : NULL;
+}
+
 struct tables {
 	const char *name;
 	struct buf text;	/* commands that delete those found */
@@ -308,9 +315,7 @@ static void on_table(struct nlmsghdr *h, void *arg)
 	if (!nft_parse(h, NFT_MSG_NEWTABLE, a, NFTA_TABLE_MAX) ||
 	    !named(a[NFTA_TABLE_NAME], t->name))
 		return;
-	family = g->nfgen_family == NFPROTO_INET ? "inet" :
-		 g->nfgen_family == NFPROTO_BRIDGE ? "bridge" :
-		 g->nfgen_family == NFPROTO_NETDEV ? "netdev" : NULL;
+	family = our_family(g->nfgen_family);
 	if (family)
 		buf_printf(&t->text, "delete table %s %s\n", family, t->name);
 }
@@ -811,14 +816,11 @@ static void on_leftover(struct nlmsghdr *h, void *arg)
 	struct nfgenmsg *g = nlmsg_data(h);
 	struct chains *c = arg;
 	_cleanup_free_ char *name = NULL, *made = NULL;
-	const char *family = g->nfgen_family == NFPROTO_INET ? "inet" :
-			     g->nfgen_family == NFPROTO_BRIDGE ? "bridge" :
-			     "netdev";
 
 	if (!nft_parse(h, NFT_MSG_NEWCHAIN, a, NFTA_CHAIN_MAX) ||
 	    !named(a[NFTA_CHAIN_TABLE], c->table) || !a[NFTA_CHAIN_NAME])
 		return;
-	name = xasprintf("%s %s %s", family, c->table,
+	name = xasprintf("%s %s %s", our_family(g->nfgen_family), c->table,
 			 nla_get_string(a[NFTA_CHAIN_NAME]));
 	made = xasprintf("\nadd chain %s", name);
 	for (const char *p = c->text; (p = strstr(p, made)); p++)
@@ -835,11 +837,11 @@ static char *with_leftovers(const char *bridge, const char *text)
 {
 	static const struct {
 		uint8_t nf;
-		const char *name, *made;
+		const char *made;
 	} families[] = {
-		{ NFPROTO_BRIDGE, "bridge", "\nadd table bridge " },
-		{ NFPROTO_NETDEV, "netdev", "\nadd table netdev " },
-		{ NFPROTO_INET, "inet", "add table inet " },
+		{ NFPROTO_BRIDGE, "\nadd table bridge " },
+		{ NFPROTO_NETDEV, "\nadd table netdev " },
+		{ NFPROTO_INET, "add table inet " },
 	};
 	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
 	struct chains c = { .table = table, .text = text };
@@ -856,7 +858,7 @@ static char *with_leftovers(const char *bridge, const char *text)
 				 on_leftover, NULL, &c);
 		else if (nft_has_table(bridge, families[i].nf))
 			buf_printf(&before, "delete table %s %s\n",
-				   families[i].name, table);
+				   our_family(families[i].nf), table);
 	}
 	nlx_shut(&nl);
 	all = xasprintf("%s%s%s%s%s", buf_str(&before), text,

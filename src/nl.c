@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-
 int nlx_open(struct nlx *nl, int protocol)
 {
 	int on = 1, fd, rc;

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "wifi.h"
+
 /* linux/if_link.h, since 4.16; not in all installed headers */
 enum { TUN_OWNER = 1, TUN_GROUP, TUN_TYPE, TUN_PI, TUN_VNET_HDR, TUN_PERSIST,
        TUN_MULTI_QUEUE, TUN_MAX = 16 };
@@ -133,21 +135,6 @@ static void parse_stats(struct klink *l, struct nlattr *a)
 	l->tx_dropped = s.tx_dropped;
 }
 
-/* A Wi-Fi device has a phy80211 link in sysfs. sysfs shows the network
- * namespace it was mounted in, so a device is only believed to be wireless
- * if the index agrees. */
-static bool is_wireless(const char *name, int index)
-{
-	_cleanup_free_ char *phy =
-		xasprintf("/sys/class/net/%s/phy80211", name);
-	_cleanup_free_ char *idx = xasprintf("/sys/class/net/%s/ifindex",
-					     name);
-	_cleanup_buf_ struct buf b = { 0 };
-
-	return access(phy, F_OK) == 0 && buf_read_file(&b, idx, 64) == 0 &&
-	       atoi(buf_str(&b)) == index;
-}
-
 static void on_link(struct nlmsghdr *h, void *arg)
 {
 	struct ifinfomsg *i = nlmsg_data(h);
@@ -173,7 +160,7 @@ static void on_link(struct nlmsghdr *h, void *arg)
 	parse_af_spec(&l, a[IFLA_AF_SPEC]);
 	parse_stats(&l, a[IFLA_STATS64]);
 	if (l.ethernet && !*l.kind)
-		l.wireless = is_wireless(l.name, l.index);
+		l.wireless = wifi_has_phy(l.name, l.index);
 	kstate_add_link(arg, &l);
 }
 

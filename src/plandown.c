@@ -196,7 +196,7 @@ static bool has_subnet(const struct plan_input *in, const struct klink *up,
 	struct cidr net = cidr_network(&a->c);
 
 	if (!(up->flags & IFF_UP) || a->flags & IFA_F_NOPREFIXROUTE ||
-	    net.plen == (a->c.ip.family == AF_INET ? 32 : 128))
+	    net.plen == ip_bits(&net.ip))
 		return true;
 	for (size_t i = 0; i < in->k->n_routes; i++) {
 		const struct kroute *r = &in->k->routes[i];

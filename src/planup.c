@@ -513,16 +513,13 @@ static void plan_announce_guests(const struct plan_input *in, struct plan *p,
 				 const struct saved_bridge *before)
 {
 	const struct klink *u = plan_link(in, b->uplink);
-	bool known = false;
 	char mac[MAC_TEXT];
 
 	if (!u)
 		return;
 	mac_format(&u->mac, mac);
 	saved_add_note(state_add_bridge(in->st, b->name), 'u', mac);
-	for (size_t i = 0; before && i < before->n_added; i++)
-		known |= before->added[i][0] == 'u';
-	if (known && !saved_has_note(before, 'u', mac))
+	if (saved_has_kind(before, 'u') && !saved_has_note(before, 'u', mac))
 		plan_add(p, OP_ANNOUNCE, CLASS_SET, b->name, b->name, "tell the "
 			 "LAN of the new MAC address of %s and its guests",
 			 b->name)->value = xstrdup(b->uplink);

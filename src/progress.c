@@ -3,10 +3,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "diag.h"
+#include "util.h"
 
 #define AFTER_MS 1000
 #define EVERY_MS 100
@@ -16,14 +16,6 @@ static struct {
 	long long began, last;
 	bool wanted, shown;
 } progress;
-
-static long long now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
 
 void progress_begin(size_t total)
 {

@@ -212,6 +212,17 @@ static void put_targets(struct program *p, const struct model *m,
 	end(p, PASS);
 }
 
+/* A message that ends where its option would begin, or has just that. */
+static void put_solicitation(struct program *p, uint32_t option,
+			     const struct mac *m)
+{
+	load(p, BPF_H, AT_LENGTH6);
+	end_if(p, option - AT_BODY6, PASS);
+	drop_unless(p, option + 8 - AT_BODY6);
+	want_option(p, option, ND_OPT_SOURCE_LINKADDR, m);
+	end(p, PASS);
+}
+
 /* Neighbour discovery: at most one option, the guest's own MAC; what is
  * advertised, or probed for duplicates, is its own. */
 static void put_discovery(struct program *p, const struct model *m,
@@ -234,11 +245,7 @@ static void put_discovery(struct program *p, const struct model *m,
 	end_if(p, ND_REDIRECT, DROP);
 	end(p, PASS);
 	land(p, rs);
-	load(p, BPF_H, AT_LENGTH6);
-	end_if(p, 8, PASS);
-	drop_unless(p, 16);
-	want_option(p, AT_RS_OPTION, ND_OPT_SOURCE_LINKADDR, &g->mac);
-	end(p, PASS);
+	put_solicitation(p, AT_RS_OPTION, &g->mac);
 	land(p, ns);
 	load(p, BPF_W, AT_SOURCE6);
 	for (int i = 1; i < 4; i++) {
@@ -247,11 +254,7 @@ static void put_discovery(struct program *p, const struct model *m,
 		emit(p, BPF_ALU | BPF_OR | BPF_X, 0, 0, 0);
 	}
 	probe = jump_if(p, 0);
-	load(p, BPF_H, AT_LENGTH6);
-	end_if(p, 24, PASS);
-	drop_unless(p, 32);
-	want_option(p, AT_ND_OPTION, ND_OPT_SOURCE_LINKADDR, &g->mac);
-	end(p, PASS);
+	put_solicitation(p, AT_ND_OPTION, &g->mac);
 	land(p, probe);
 	load(p, BPF_H, AT_LENGTH6);
 	target[0] = jump_if(p, 24);

@@ -143,14 +143,19 @@ static int choose(struct session *s, bool down)
 	return RC_OK;
 }
 
+/* Has the record a note of this kind, for any bridge? */
+static bool any_noted(const struct session *s, char kind)
+{
+	for (size_t i = 0; i < s->st.n_bridges; i++)
+		if (saved_has_kind(&s->st.bridges[i], kind))
+			return true;
+	return false;
+}
+
 /* Are there programs on taps, or may there have to be? */
 static bool has_screens(const struct session *s)
 {
-	for (size_t i = 0; i < s->st.n_bridges; i++)
-		for (size_t k = 0; k < s->st.bridges[i].n_added; k++)
-			if (s->st.bridges[i].added[k][0] == 's')
-				return true;
-	return streq(fw_backend(s->m), "iptables");
+	return any_noted(s, 's') || streq(fw_backend(s->m), "iptables");
 }
 
 static bool has_proxies(const struct session *s)
@@ -158,11 +163,7 @@ static bool has_proxies(const struct session *s)
 	for (size_t i = 0; i < s->m->n_bridges; i++)
 		if (s->m->bridges[i]->mode == MODE_PROXYARP)
 			return true;
-	for (size_t i = 0; i < s->st.n_bridges; i++)
-		for (size_t k = 0; k < s->st.bridges[i].n_added; k++)
-			if (s->st.bridges[i].added[k][0] == 'x')
-				return true;
-	return false;
+	return any_noted(s, 'x');
 }
 
 /* Is any guest's rate set, or was it? Else nobody asks for qdiscs. */
@@ -171,11 +172,7 @@ static bool has_rates(const struct session *s)
 	for (size_t i = 0; i < s->m->n_guests; i++)
 		if (s->m->guests[i]->rate_in)
 			return true;
-	for (size_t i = 0; i < s->st.n_bridges; i++)
-		for (size_t k = 0; k < s->st.bridges[i].n_added; k++)
-			if (s->st.bridges[i].added[k][0] == 'q')
-				return true;
-	return false;
+	return any_noted(s, 'q');
 }
 
 /* A link gets its mark in the message after the one that makes it. If a run
@@ -326,34 +323,35 @@ static void keep_mode(struct session *s, struct bridge *b)
 	}
 }
 
+/* A kernel, or a firewall, without what macnat needs for this uplink. */
+static void fall_back(struct session *s, struct bridge *b)
+{
+	_cleanup_free_ char *option = NULL, *why = NULL;
+	char ends[2][IFNAMSIZ];
+
+	bridge_veth(b, ends[0], ends[1]);
+	if (!bridge_has_veth(b) || kstate_link(&s->k, ends[0]))
+		return;
+	option = streq(s->in.fw_backend, "nftables") ?
+		 translation_missing(false) : xstrdup("nftables");
+	if (!option)
+		return;
+	why = xasprintf("%s; macnat would need %s", b->why, option);
+	b->chosen = MODE_PROXYARP;
+	b->why = list_add(&s->f.texts, why, (struct src){ 0 })->text;
+}
+
 /* What `auto` makes of an uplink, where looking at it is not enough. */
 static void choose_modes(struct session *s, bool may_ask)
 {
 	for (size_t i = 0; i < s->m->n_bridges; i++) {
 		struct bridge *b = s->m->bridges[i];
-		char ends[2][IFNAMSIZ];
-		char *option, *why;
 
 		if (b->mode != MODE_AUTO || !b->uplink)
 			continue;
 		if (b->probe && b->chosen == MODE_BRIDGED && !b->wireless)
 			probe_uplink(s, b, may_ask);
-		bridge_veth(b, ends[0], ends[1]);
-		if (!bridge_has_veth(b) || kstate_link(&s->k, ends[0])) {
-			keep_mode(s, b);
-			continue;
-		}
-		option = streq(s->in.fw_backend, "nftables") ?
-			 translation_missing(false) : xstrdup("nftables");
-		if (!option) {
-			keep_mode(s, b);
-			continue;
-		}
-		why = xasprintf("%s; macnat would need %s", b->why, option);
-		b->chosen = MODE_PROXYARP;
-		b->why = list_add(&s->f.texts, why, (struct src){ 0 })->text;
-		free(option);
-		free(why);
+		fall_back(s, b);
 		keep_mode(s, b);
 	}
 }

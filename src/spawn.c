@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 unsigned int spawn_count;
@@ -73,14 +72,6 @@ static int start(const char *path, const char *const argv[], struct child *c)
 		close(c->err);
 	}
 	return rc;
-}
-
-static long now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* One readable end into its buffer; closes it at its end. */

@@ -118,6 +118,14 @@ void saved_add_raw(struct raw **v, size_t *n, const uint8_t *p, size_t len)
 	++*n;
 }
 
+bool saved_has_kind(const struct saved_bridge *b, char kind)
+{
+	for (size_t i = 0; b && i < b->n_added; i++)
+		if (b->added[i][0] == kind)
+			return true;
+	return false;
+}
+
 bool saved_has_note(const struct saved_bridge *b, char kind,
 		    const char *text)
 {

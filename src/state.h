@@ -70,6 +70,8 @@ void saved_add_raw(struct raw **v, size_t *n, const uint8_t *p, size_t len);
 void saved_add_note(struct saved_bridge *b, char kind, const char *text);
 /* The same where it is known to be new: no look-up among the others. */
 void saved_append_note(struct saved_bridge *b, char kind, const char *text);
+/* Any of this kind? */
+bool saved_has_kind(const struct saved_bridge *b, char kind);
 bool saved_has_note(const struct saved_bridge *b, char kind,
 		    const char *text);
 void saved_clear_notes(struct saved_bridge *b);

@@ -65,7 +65,7 @@ void try_unlink(const char *root)
 	unlink(path);
 }
 
-static long now_ms(void)
+static long boottime_ms(void)
 {
 	struct timespec t;
 
@@ -118,14 +118,14 @@ static bool visitor(int listener, long left_ms, enum try_end *end,
 enum try_end try_wait(int listener, int caller, unsigned int timeout_s,
 		      int *client)
 {
-	long deadline = now_ms() + timeout_s * 1000L;
+	long deadline = boottime_ms() + timeout_s * 1000L;
 	enum try_end end;
 
 	*client = -1;
 	for (;;) {
 		struct pollfd p[2] = { { listener, POLLIN, 0 },
 				       { caller, POLLIN, 0 } };
-		long left = deadline - now_ms();
+		long left = deadline - boottime_ms();
 		char c;
 
 		if (left <= 0)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 void util_freep(void *pp)
@@ -336,4 +337,12 @@ int file_replace(const char *path, const char *text)
 	if (rc < 0)
 		unlink(tmp);
 	return rc;
+}
+
+long long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }

@@ -98,4 +98,7 @@ int buf_read_file(struct buf *b, const char *path, size_t max);
  * directory is in its place). */
 int file_replace(const char *path, const char *text);
 
+/* Milliseconds of a clock that only goes forward. */
+long long now_ms(void);
+
 #endif

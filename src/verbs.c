@@ -245,12 +245,12 @@ int verb_show(struct session *s, bool status)
 	rc = say_refusals(&p);
 	if (refused)
 		msg_error("nothing was changed");
-	if (status)
+	if (status) {
 		report_status(s, &p, s->cli->json);
-	else if (!refused)
+	} else if (!refused) {
 		report_hints(s);
-	if (!status && !refused)
 		report_plan(s, &p, s->cli->json);
+	}
 	if (rc == RC_OK && p.n)
 		rc = RC_DIFFERENT;
 	plan_free(&p);

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "nl.h"
@@ -38,14 +37,6 @@ struct watch {
 	size_t n;
 	bool quiet;		/* the first look */
 };
-
-static long long now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
 
 /* host = uplink: the bridge has the uplink's addresses too. */
 static void on_address(const struct ifaddrmsg *a, struct watch *w)

@@ -8,21 +8,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Wi-Fi devices have a phy80211 link in sysfs. sysfs shows the network
- * namespace it was mounted in: a live device is only believed if its index
- * agrees. */
-static bool has_phy(const char *root, const char *ifname)
+static bool phy_below(const char *root, const char *ifname)
 {
 	_cleanup_free_ char *phy = xasprintf("%s/sys/class/net/%s/phy80211",
 					     root, ifname);
-	_cleanup_free_ char *path = xasprintf("%s/sys/class/net/%s/ifindex",
-					      root, ifname);
+
+	return access(phy, F_OK) == 0;
+}
+
+/* sysfs shows the network namespace it was mounted in: a device is only
+ * believed to be wireless if its index agrees. */
+bool wifi_has_phy(const char *ifname, int index)
+{
+	_cleanup_free_ char *path = xasprintf("/sys/class/net/%s/ifindex",
+					      ifname);
 	_cleanup_buf_ struct buf b = { 0 };
 
-	if (access(phy, F_OK) != 0)
-		return false;
-	return *root || (buf_read_file(&b, path, 64) == 0 &&
-			 atoi(buf_str(&b)) == (int)if_nametoindex(ifname));
+	return phy_below("", ifname) && buf_read_file(&b, path, 64) == 0 &&
+	       atoi(buf_str(&b)) == index;
 }
 
 static int on_interface(struct nl_msg *msg, void *arg)
@@ -102,7 +105,8 @@ bool wifi_ask(const char *root, const char *ifname, struct wifi *out)
 	bool live = !root || !*root || streq(root, "/");
 
 	*out = (struct wifi){ 0 };
-	if (!has_phy(live ? "" : root, ifname))
+	if (!(live ? wifi_has_phy(ifname, if_nametoindex(ifname)) :
+	      phy_below(root, ifname)))
 		return false;
 	/* without nl80211's word: a station, as nearly all are */
 	if (!live || request(NL80211_CMD_GET_INTERFACE, ifname, -1, out) < 0)

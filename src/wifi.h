@@ -10,6 +10,8 @@ struct wifi {
 	bool four;		/* 4-address mode (WDS) is on */
 };
 
+/* Has the device of this index a radio (a phy80211 link in sysfs)? */
+bool wifi_has_phy(const char *ifname, int index);
 /* Asks; false if the interface is no Wi-Fi one. root other than the live
  * system's ("" or "/") is asked in its sys/class/net alone. */
 bool wifi_ask(const char *root, const char *ifname, struct wifi *out);

@@ -46,11 +46,10 @@ def matrix(net, guests, host=(NET + ".20", NET6 + "::20"), dev="br0",
     c.g, c.ns = again.g, again.ns
 
 
-def test_station():
-    """The uplink can't be a port: a veth and the netdev table."""
-    net = Network("wlan0", True)
+def whole_matrix(uplink, station):
+    net = Network(uplink, station)
     before = snapshot()
-    config("macnat", "wlan0")
+    config("macnat", uplink)
     up()
     in_sync()
     guests = three_guests()
@@ -59,6 +58,11 @@ def test_station():
         g.g.stop()
     down()
     same(before, snapshot())
+
+
+def test_station():
+    """The uplink can't be a port: a veth and the netdev table."""
+    whole_matrix("wlan0", True)
 
 
 def test_station_whose_host_stays():
@@ -114,17 +118,7 @@ def test_station_whose_host_stays():
 
 def test_filtered_port():
     """The uplink is a port: the translation is in the bridge table."""
-    net = Network("eth0", False)
-    before = snapshot()
-    config("macnat", "eth0")
-    up()
-    in_sync()
-    guests = three_guests()
-    matrix(net, guests)
-    for g in guests:
-        g.g.stop()
-    down()
-    same(before, snapshot())
+    whole_matrix("eth0", False)
 
 
 def test_the_simulation_bites():
