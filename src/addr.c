@@ -188,15 +188,36 @@ bool rate_parse(const char *s, uint64_t *bits)
 
 char *mac_format(const struct mac *m, char out[MAC_TEXT])
 {
-	snprintf(out, MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", m->b[0],
-		 m->b[1], m->b[2], m->b[3], m->b[4], m->b[5]);
+	static const char digits[] = "0123456789abcdef";
+	char *p = out;
+
+	for (int i = 0; i < 6; i++) {
+		*p++ = digits[m->b[i] >> 4];
+		*p++ = digits[m->b[i] & 15];
+		*p++ = i < 5 ? ':' : '\0';
+	}
 	return out;
+}
+
+/* inet_ntop() goes by way of snprintf(): four numbers need not. */
+static void ipv4_format(const uint8_t *b, char *p)
+{
+	for (int i = 0; i < 4; i++) {
+		if (b[i] >= 100)
+			*p++ = '0' + b[i] / 100;
+		if (b[i] >= 10)
+			*p++ = '0' + b[i] / 10 % 10;
+		*p++ = '0' + b[i] % 10;
+		*p++ = i < 3 ? '.' : '\0';
+	}
 }
 
 char *ip_format(const struct ip *a, char out[IP_TEXT])
 {
 	out[0] = '\0';
-	if (a->family)
+	if (a->family == AF_INET)
+		ipv4_format(a->b, out);
+	else if (a->family)
 		inet_ntop(a->family, a->b, out, IP_TEXT);
 	return out;
 }

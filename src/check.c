@@ -617,32 +617,45 @@ static void check_dhcp(const struct bridge *b)
 /* ---- cross-checks: between things -------------------------------------- */
 
 
+/* Whose a MAC, an address or a name is. */
+struct owner {
+	const char *kind, *name;
+};
+
+/* All that can own something, each once: bridges, interfaces, guests. */
+struct owners {
+	struct owner *bridge, *port, *guest;
+};
+
+static struct owners owners_of(const struct model *m)
+{
+	struct owner *o = xcalloc(m->n_bridges + m->n_ports + m->n_guests,
+				  sizeof(*o));
+	struct owners all = { o, o + m->n_bridges,
+			      o + m->n_bridges + m->n_ports };
+
+	for (size_t i = 0; i < m->n_bridges; i++)
+		all.bridge[i] = (struct owner){ "bridge", m->bridges[i]->name };
+	for (size_t i = 0; i < m->n_ports; i++)
+		all.port[i] = (struct owner){ "interface", m->ports[i]->name };
+	for (size_t i = 0; i < m->n_guests; i++)
+		all.guest[i] = (struct owner){ "guest", m->guests[i]->name };
+	return all;
+}
+
 /* Complains when a value was seen before. `what` is "MAC address", ... */
 static void check_unique(struct strmap *map, const char *value,
-			 const char *owner, struct src src, const char *what)
+			 const struct owner *owner, struct src src,
+			 const char *what)
 {
-	char *had = strmap_put(map, value, (void *)owner);
+	const struct owner *had = strmap_put(map, value, (void *)owner);
 
 	if (had)
-		diag_error(src, value, "%s %s is also %s", what, value, had);
+		diag_error(src, value, "%s %s is also that of %s '%s'", what,
+			   value, had->kind, had->name);
 }
 
-static void keep(struct list *l, char *text)
-{
-	_cleanup_free_ char *t = text;
-
-	list_add(l, t, (struct src){ 0 });
-}
-
-/* Owner names for the complaints; they live as long as the check. */
-static const char *whose(struct list *names, const char *kind,
-			 const char *name)
-{
-	keep(names, xasprintf("%s '%s'", kind, name));
-	return names->v[names->n - 1].text;
-}
-
-static void check_macs(const struct model *m, struct list *names)
+static void check_macs(const struct model *m, const struct owners *o)
 {
 	struct strmap map = { 0 };
 	char text[MAC_TEXT];
@@ -652,42 +665,42 @@ static void check_macs(const struct model *m, struct list *names)
 
 		if (b->at[BK_MAC].line && b->mac_policy == MACP_FIXED)
 			check_unique(&map, mac_format(&b->mac, text),
-				     whose(names, "that of bridge", b->name),
-				     b->at[BK_MAC], "MAC address");
+				     &o->bridge[i], b->at[BK_MAC],
+				     "MAC address");
 	}
 	for (size_t i = 0; i < m->n_ports; i++) {
 		const struct port *p = m->ports[i];
 
 		if (p->has_mac)
 			check_unique(&map, mac_format(&p->mac, text),
-				     whose(names, "that of interface",
-					   p->name), p->at[PK_MAC],
+				     &o->port[i], p->at[PK_MAC],
 				     "MAC address");
 	}
 	for (size_t i = 0; i < m->n_guests; i++) {
 		const struct guest *g = m->guests[i];
-		const char *had;
+		const struct owner *had;
 
 		if (!g->has_mac)
 			continue;
 		mac_format(&g->mac, text);
-		had = strmap_get(&map, text);
-		if (had && !str_begins(had, "that of guest"))
+		had = strmap_put(&map, text, (void *)&o->guest[i]);
+		if (had && had < o->guest)
 			diag_error(g->at[GK_MAC], text, "the guest's MAC "
-				   "address %s is also %s: the bridge would "
-				   "keep the guest's frames for itself; the "
-				   "guest and the host side of its tap need "
-				   "two addresses", text, had);
-		else
-			check_unique(&map, text,
-				     whose(names, "that of guest", g->name),
-				     g->at[GK_MAC], "MAC address");
+				   "address %s is also that of %s '%s': the "
+				   "bridge would keep the guest's frames for "
+				   "itself; the guest and the host side of "
+				   "its tap need two addresses", text,
+				   had->kind, had->name);
+		else if (had)
+			diag_error(g->at[GK_MAC], text, "MAC address %s is "
+				   "also that of guest '%s'", text,
+				   had->name);
 	}
 	strmap_free(&map);
 }
 
 static void check_guest_ips(const struct guest *g, struct strmap *map,
-			    struct list *names)
+			    const struct owner *owner)
 {
 	char text[IP_TEXT];
 
@@ -695,9 +708,8 @@ static void check_guest_ips(const struct guest *g, struct strmap *map,
 		const struct item *it = &g->ip.v[i];
 		const struct cidr *net;
 
-		check_unique(map, ip_format(&it->cidr.ip, text),
-			     whose(names, "that of guest", g->name), it->src,
-			     "address");
+		check_unique(map, ip_format(&it->cidr.ip, text), owner,
+			     it->src, "address");
 		if (!g->bridge || !bridge_address(g->bridge,
 						  it->cidr.ip.family))
 			continue;	/* the LAN's addresses: unknown */
@@ -720,7 +732,7 @@ static void check_guest_ips(const struct guest *g, struct strmap *map,
 			   "an address in", g->bridge->name);
 }
 
-static void check_ips(const struct model *m, struct list *names)
+static void check_ips(const struct model *m, const struct owners *o)
 {
 	struct strmap map = { 0 }, hostnames = { 0 };
 	char text[IP_TEXT];
@@ -730,16 +742,14 @@ static void check_ips(const struct model *m, struct list *names)
 
 		for (size_t k = 0; k < b->address.n; k++)
 			check_unique(&map, ip_format(&b->address.v[k].cidr.ip,
-						     text),
-				     whose(names, "that of bridge", b->name),
+						     text), &o->bridge[i],
 				     b->address.v[k].src, "address");
 	}
 	for (size_t i = 0; i < m->n_guests; i++) {
 		const struct guest *g = m->guests[i];
 
-		check_guest_ips(g, &map, names);
-		check_unique(&hostnames, g->hostname,
-			     whose(names, "that of guest", g->name),
+		check_guest_ips(g, &map, &o->guest[i]);
+		check_unique(&hostnames, g->hostname, &o->guest[i],
 			     g->at[GK_HOSTNAME].line ? g->at[GK_HOSTNAME] :
 			     g->src, "host name");
 	}
@@ -792,28 +802,27 @@ static void check_forwards(const struct model *m)
 }
 
 /* netifrc makes shell variables of names: br-lan and br_lan are one. */
-static void check_names(const struct model *m, struct list *names)
+static void check_names(const struct model *m, const struct owners *o)
 {
 	struct strmap vars = { 0 };
 
+	/* owners of interfaces follow those of bridges */
 	for (size_t i = 0; i < m->n_bridges + m->n_ports; i++) {
-		bool bridge = i < m->n_bridges;
-		const char *name = bridge ? m->bridges[i]->name :
-				   m->ports[i - m->n_bridges]->name;
-		struct src src = bridge ? m->bridges[i]->src :
+		const struct owner *who = &o->bridge[i], *had;
+		struct src src = i < m->n_bridges ? m->bridges[i]->src :
 				 m->ports[i - m->n_bridges]->src;
-		_cleanup_free_ char *var = xstrdup(name);
-		const char *had;
+		char var[IFNAMSIZ];
 
+		str_put(var, sizeof(var), who->name);
 		for (char *p = var; *p; p++)
 			if (*p == '-' || *p == '.')
 				*p = '_';
-		had = strmap_put(&vars, var, (void *)whose(names,
-				 bridge ? "bridge" : "interface", name));
+		had = strmap_put(&vars, var, (void *)who);
 		if (had)
-			diag_error(src, name, "'%s' and %s would share the "
-				   "shell variables ..._%s in /etc/conf.d/net"
-				   ": rename one", name, had, var);
+			diag_error(src, who->name, "'%s' and %s '%s' would "
+				   "share the shell variables ..._%s in "
+				   "/etc/conf.d/net: rename one", who->name,
+				   had->kind, had->name, var);
 	}
 	strmap_free(&vars);
 }
@@ -852,7 +861,7 @@ static void check_bridges(const struct model *m)
 	for (size_t i = 0; i < m->n_bridges; i++) {
 		const struct bridge *b = m->bridges[i];
 
-			check_mode(b);
+		check_mode(b);
 		check_timers(b);
 		check_addresses(b);
 		check_dhcp(b);
@@ -863,19 +872,20 @@ static void check_bridges(const struct model *m)
 
 unsigned int model_check(struct model *m)
 {
-	struct list names = { 0 };
+	struct owners owners;
 
 	complete_ports(m);
 	for (size_t i = 0; i < m->n_bridges; i++)
 		complete_bridge(m->bridges[i]);
 	for (size_t i = 0; i < m->n_guests; i++)
 		complete_guest(m->guests[i]);
+	owners = owners_of(m);
 	check_bridges(m);
 	check_uplinks(m);
-	check_names(m, &names);
-	check_macs(m, &names);
-	check_ips(m, &names);
+	check_names(m, &owners);
+	check_macs(m, &owners);
+	check_ips(m, &owners);
 	check_forwards(m);
-	list_free(&names);
+	free(owners.bridge);
 	return diag_errors();
 }

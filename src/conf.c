@@ -157,11 +157,22 @@ static void set_key(const struct table *t, unsigned int key, void *obj,
 
 /* ---- the pre-scan: unknown, repeated and misplaced keys ---------------- */
 
+/* The sections of one type, in the order of the files. */
+struct sections {
+	const char *type;
+	const struct scan_item **v;
+	size_t n;
+};
+
+enum section_type { SEC_BRIDGE, SEC_GUEST, SEC_PORT, SEC_COUNT };
+
 struct conf {
 	struct model *m;
-	struct scan_item **seen;	/* of all files: only where */
-	size_t n_seen;
-	struct strmap index;	/* of seen, by seen_name() */
+	struct scrubbed *files;
+	size_t n_files;
+	struct strmap index;	/* sections and top-level keys, where they
+				 * stand first; by seen_name() */
+	struct sections sections[SEC_COUNT];
 	char **flat;		/* names of flat keys met so far */
 	size_t n_flat;
 	bool broken;		/* libconfuse gave up on a file */
@@ -199,14 +210,15 @@ static void complain_unknown(const struct scan_item *it,
 		diag_error(it->src, it->key, "unknown %s '%s'", kind, it->key);
 }
 
-/* Is this item something the language knows, where it stands? */
-static bool item_known(const struct scan_item *it)
+/* Is this item something the language knows, where it stands? *key is the
+ * number of a section's key in its table. */
+static bool item_known(const struct scan_item *it, const struct table *t,
+		       size_t *key)
 {
 	static const char *const top[] = {
 		"firewall", "interfaces", "dhcp-host", "bridge", "guest",
 		"interface",
 	};
-	const struct table *t = find_table(it->section);
 	const char *words[32];
 	size_t n = 0;
 
@@ -223,6 +235,7 @@ static bool item_known(const struct scan_item *it)
 	if (!t)
 		return true;	/* inside an unknown section: said already */
 	for (size_t i = 0; i < t->n; i++) {
+		*key = i;
 		if (!it->name && streq(it->key, t->keys[i].name))
 			return true;
 		words[n++] = t->keys[i].name;
@@ -243,7 +256,7 @@ static bool item_known(const struct scan_item *it)
 
 static bool title_ok(const struct scan_item *it)
 {
-	struct item v = { .src = it->src, .text = it->name };
+	struct item v = { .src = it->src, .text = (char *)it->name };
 
 	if (!it->name)
 		return true;
@@ -267,8 +280,7 @@ static bool title_ok(const struct scan_item *it)
 		     "'.', '_' and '-', at most 63", it->name);
 }
 
-/* What makes two items the same one; good until the next call. Asked for each
- * of thousands of keys: one buffer for all. */
+/* What makes two items the same one; good until the next call. */
 static const char *seen_name(const struct scan_item *it)
 {
 	static struct buf b;
@@ -283,47 +295,68 @@ static const char *seen_name(const struct scan_item *it)
 	return buf_str(&b);
 }
 
-/* Where the same key or section was set before, in this or another file. */
-static const struct scan_item *find_seen(const struct conf *c,
-					 const struct scan_item *it)
+/* Keeps what is new: libconfuse needs the names of all flat keys, and gets
+ * sections without their titles, which it would compare each with each. */
+static void remember(struct conf *c, struct scrubbed *s,
+		     const struct scan_item *it)
 {
-	return strmap_get(&c->index, seen_name(it));
-}
+	if (*it->section)
+		return;
+	for (size_t i = 0; it->name && i < SEC_COUNT; i++) {
+		struct sections *all = &c->sections[i];
 
-static void remember(struct conf *c, const struct scan_item *it)
-{
-	struct scan_item *copy = xcalloc(1, sizeof(*copy));
-
-	copy->src = it->src;
-	ARRAY_GROW(c->seen, c->n_seen);
-	c->seen[c->n_seen++] = copy;
-	strmap_put(&c->index, seen_name(it), copy);
-	if (!*it->section && !it->name && flat_ifname(it->key)) {
+		if (!streq(it->key, all->type))
+			continue;
+		ARRAY_GROW(all->v, all->n);
+		all->v[all->n++] = it;
+		scrub_blank_name(s, it);
+	}
+	if (!it->name && flat_ifname(it->key)) {
 		ARRAY_GROW(c->flat, c->n_flat);
 		c->flat[c->n_flat++] = xstrdup(it->key);
 	}
 }
 
+#define MAX_KEYS 32
+_Static_assert(BK_COUNT <= MAX_KEYS && (int)GK_COUNT <= MAX_KEYS &&
+	       (int)PK_COUNT <= MAX_KEYS && (int)DK_COUNT <= MAX_KEYS,
+	       "a table has more keys");
+
 /* Reports what is unknown or repeated, and blanks it, so that libconfuse
  * can go on to the next mistake. */
 static void prescan(struct conf *c, struct scrubbed *s)
 {
+	/* keys of the section, and of the one within it, that is open */
+	const struct scan_item *keys[2][MAX_KEYS] = { { NULL } };
 	size_t blank_end = 0;
 
 	for (size_t i = 0; i < s->n_items; i++) {
-		const struct scan_item *it = &s->items[i];
-		const struct scan_item *old;
+		const struct scan_item *it = &s->items[i], *old;
+		const struct table *t = find_table(it->section);
+		size_t k = 0;
 
 		if (it->beg < blank_end)
 			continue;
-		if (!item_known(it) || !title_ok(it)) {
+		if (!item_known(it, t, &k) || !title_ok(it)) {
 			scrub_blank(s, it);
 			blank_end = it->end;
 			continue;
 		}
-		old = find_seen(c, it);
+		if (!it->name && t) {
+			const struct scan_item **at = &keys[t == &dhcp_table]
+							  [k];
+
+			old = *at;
+			if (!old)
+				*at = it;
+		} else {
+			old = strmap_put(&c->index, seen_name(it), (void *)it);
+			if (it->name)
+				memset(keys[*it->section ? 1 : 0], 0,
+				       sizeof(keys[0]));
+		}
 		if (!old) {
-			remember(c, it);
+			remember(c, s, it);
 		} else if (!it->append) {
 			diag_error(it->src, it->name && *it->name ? it->name :
 				   it->key, "%s '%s' is given here and at "
@@ -344,22 +377,14 @@ static const char *current_file;	/* the lexer is global, so is this */
 static int value_cb(cfg_t *cfg, cfg_opt_t *opt, const char *value,
 		    void *result)
 {
-	struct item *v = xcalloc(1, sizeof(*v));
+	size_t len = strlen(value) + 1;
+	struct item *v = xcalloc(1, sizeof(*v) + len);
 
 	(void)opt;
 	v->src = (struct src){ current_file, cfg->line };
-	v->text = xstrdup(value);
+	v->text = memcpy(v + 1, value, len);
 	*(void **)result = v;
 	return 0;
-}
-
-static void value_free(void *p)
-{
-	struct item *v = p;
-
-	if (v)
-		free(v->text);
-	free(v);
 }
 
 static void PRINTF(2, 0) on_error(cfg_t *cfg, const char *fmt, va_list ap)
@@ -374,7 +399,7 @@ static void PRINTF(2, 0) on_error(cfg_t *cfg, const char *fmt, va_list ap)
 static cfg_opt_t value_opt(const char *name)
 {
 	cfg_opt_t o = CFG_PTR_LIST_CB("", 0, CFGF_NODEFAULT, value_cb,
-				      value_free);
+				      free);
 
 	o.name = name;
 	return o;
@@ -400,15 +425,15 @@ static cfg_opt_t *table_opts(const struct table *t, cfg_opt_t *sub)
 
 static cfg_t *make_parser(const struct conf *c)
 {
-	enum { SEC = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES };
 	_cleanup_free_ cfg_opt_t *dhcp = table_opts(&dhcp_table, NULL);
 	_cleanup_free_ cfg_opt_t *bridge = table_opts(&bridge_table, dhcp);
 	_cleanup_free_ cfg_opt_t *guest = table_opts(&guest_table, NULL);
 	_cleanup_free_ cfg_opt_t *port = table_opts(&port_table, NULL);
 	_cleanup_free_ cfg_opt_t *root = xcalloc(c->n_flat + 7, sizeof(*root));
-	cfg_opt_t sections[] = { CFG_SEC("bridge", bridge, SEC),
-				 CFG_SEC("guest", guest, SEC),
-				 CFG_SEC("interface", port, SEC), CFG_END() };
+	cfg_opt_t sections[] = { CFG_SEC("bridge", bridge, CFGF_MULTI),
+				 CFG_SEC("guest", guest, CFGF_MULTI),
+				 CFG_SEC("interface", port, CFGF_MULTI),
+				 CFG_END() };
 	size_t n = 0;
 	cfg_t *cfg;
 
@@ -459,28 +484,24 @@ static struct item *opt_values(cfg_t *sec, const char *name, size_t *n)
 	return values_of(cfg_getopt(sec, name), n);
 }
 
-static const struct scan_item *seen_key(const struct conf *c,
-					const char *section, const char *title,
-					const char *key)
+/* Where a section's key stands: asked only of an empty list, whose values
+ * can't tell. */
+static struct src key_place(const struct conf *c, const char *section,
+			    const char *title, const char *key)
 {
-	struct scan_item want = { .section = (char *)section,
-				  .title = (char *)title, .key = (char *)key };
+	for (size_t f = 0; f < c->n_files; f++) {
+		const struct scrubbed *s = &c->files[f];
 
-	return find_seen(c, &want);
-}
+		for (size_t i = 0; i < s->n_items; i++) {
+			const struct scan_item *it = &s->items[i];
 
-static struct src seen_section(const struct conf *c, const char *section,
-			       const char *title, const char *type,
-			       const char *name, bool *found)
-{
-	struct scan_item want = { .section = (char *)section,
-				  .title = (char *)title, .key = (char *)type,
-				  .name = (char *)name };
-	const struct scan_item *it = find_seen(c, &want);
-
-	if (found)
-		*found = it;
-	return it ? it->src : (struct src){ 0 };
+			if (!it->name && streq(it->key, key) &&
+			    streq(it->section, section) &&
+			    streq(it->title, title))
+				return it->src;
+		}
+	}
+	return (struct src){ 0 };
 }
 
 static void load_keys(struct conf *c, const struct table *t, cfg_t *sec,
@@ -490,53 +511,67 @@ static void load_keys(struct conf *c, const struct table *t, cfg_t *sec,
 		/* table_opts() has made them in the table's order */
 		cfg_opt_t *opt = cfg_getnopt(sec, i);
 		_cleanup_free_ struct item *v = NULL;
-		const struct scan_item *it;
-		size_t n;
+		size_t n = opt ? cfg_opt_size(opt) : 0;
 
-		/* an empty list is set too: ports = {} */
-		if (!opt || (!cfg_opt_size(opt) &&
-			     !(opt->flags & CFGF_MODIFIED)))
-			continue;
-		v = values_of(opt, &n);
-		it = seen_key(c, t->section, title, t->keys[i].name);
-		set_key(t, i, obj, v, n,
-			n ? v[0].src : it ? it->src : (struct src){ 0 });
+		if (n == 1) {
+			struct item *one = cfg_opt_getnptr(opt, 0);
+
+			set_key(t, i, obj, one, 1, one->src);
+		} else if (n || (opt && opt->flags & CFGF_MODIFIED)) {
+			/* an empty list is set too: ports = {} */
+			v = values_of(opt, &n);
+			set_key(t, i, obj, v, n, n ? v[0].src :
+				key_place(c, t->section, title,
+					  t->keys[i].name));
+		}
 	}
 }
 
-static void load_bridge(struct conf *c, cfg_t *sec)
+static void load_bridge(struct conf *c, cfg_t *sec, const struct scan_item *it)
 {
-	const char *name = cfg_title(sec);
-	struct bridge *b;
+	struct scan_item dhcp = { .section = "bridge", .title = it->name,
+				  .key = "dhcp", .name = "" };
+	struct bridge *b = model_add_bridge(c->m, it->name, it->src);
+	const struct scan_item *seen;
 
-	b = model_add_bridge(c->m, name,
-			     seen_section(c, "", "", "bridge", name, NULL));
-	load_keys(c, &bridge_table, sec, name, b);
-	b->dhcp.src = seen_section(c, "bridge", name, "dhcp", "",
-				   &b->dhcp.present);
-	if (b->dhcp.present)
-		load_keys(c, &dhcp_table, cfg_getsec(sec, "dhcp"), name, b);
+	load_keys(c, &bridge_table, sec, it->name, b);
+	seen = strmap_get(&c->index, seen_name(&dhcp));
+	if (!seen)
+		return;
+	b->dhcp.present = true;
+	b->dhcp.src = seen->src;
+	load_keys(c, &dhcp_table, cfg_getsec(sec, "dhcp"), it->name, b);
 }
 
-static void load_guest(struct conf *c, cfg_t *sec)
+static void load_guest(struct conf *c, cfg_t *sec, const struct scan_item *it)
 {
-	const char *name = cfg_title(sec);
-	struct guest *g;
-
-	g = model_add_guest(c->m, name,
-			    seen_section(c, "", "", "guest", name, NULL));
-	load_keys(c, &guest_table, sec, name, g);
+	load_keys(c, &guest_table, sec, it->name,
+		  model_add_guest(c->m, it->name, it->src));
 }
 
-static void load_port(struct conf *c, cfg_t *sec)
+static void load_port(struct conf *c, cfg_t *sec, const struct scan_item *it)
 {
-	const char *name = cfg_title(sec);
-	struct port *p;
+	struct port *p = model_add_port(c->m, it->name, it->src);
 
-	p = model_add_port(c->m, name,
-			   seen_section(c, "", "", "interface", name, NULL));
 	p->declared = true;
-	load_keys(c, &port_table, sec, name, p);
+	load_keys(c, &port_table, sec, it->name, p);
+}
+
+/* libconfuse has met the sections in the order in which the pre-scan has. */
+static void load_sections(struct conf *c, cfg_t *cfg, enum section_type type,
+			  void (*load)(struct conf *c, cfg_t *sec,
+				       const struct scan_item *it))
+{
+	const struct sections *all = &c->sections[type];
+	cfg_opt_t *opt = cfg_getopt(cfg, all->type);
+
+	if (cfg_opt_size(opt) != all->n) {
+		/* then it has also complained of the syntax */
+		c->broken = true;
+		return;
+	}
+	for (unsigned int i = 0; i < all->n; i++)
+		load(c, cfg_opt_getnsec(opt, i), all->v[i]);
 }
 
 /* ---- the flat keys ---------------------------------------------------- */
@@ -771,12 +806,11 @@ static void load_flat_key(struct conf *c, cfg_t *cfg, const char *key,
 			  bool makes_bridges)
 {
 	const char *name = flat_ifname(key);
-	const struct scan_item *it = seen_key(c, "", "", key);
 	struct item named = { .text = (char *)name };
 	struct list w = { 0 };
 	size_t n;
 	_cleanup_free_ struct item *v = opt_values(cfg, key, &n);
-	struct src src = n ? v[0].src : it ? it->src : (struct src){ 0 };
+	struct src src = n ? v[0].src : key_place(c, "", "", key);
 
 	if ((str_begins(key, "bridge_") || str_begins(key, "brctl_")) !=
 	    makes_bridges)
@@ -824,12 +858,9 @@ static void load_model(struct conf *c, cfg_t *cfg)
 {
 	size_t n;
 
-	for (unsigned int i = 0; i < cfg_size(cfg, "bridge"); i++)
-		load_bridge(c, cfg_getnsec(cfg, "bridge", i));
-	for (unsigned int i = 0; i < cfg_size(cfg, "guest"); i++)
-		load_guest(c, cfg_getnsec(cfg, "guest", i));
-	for (unsigned int i = 0; i < cfg_size(cfg, "interface"); i++)
-		load_port(c, cfg_getnsec(cfg, "interface", i));
+	load_sections(c, cfg, SEC_BRIDGE, load_bridge);
+	load_sections(c, cfg, SEC_GUEST, load_guest);
+	load_sections(c, cfg, SEC_PORT, load_port);
 	load_top(c, cfg);
 	for (size_t i = 0; i < c->n_flat; i++)
 		load_flat_key(c, cfg, c->flat[i], true);
@@ -874,37 +905,36 @@ static void list_files(const char *path, const char *dropins,
 
 struct model *conf_load(const char *path, const char *dropins_dir)
 {
-	struct conf c = { 0 };
+	struct conf c = { .sections = { [SEC_BRIDGE] = { .type = "bridge" },
+					[SEC_GUEST] = { .type = "guest" },
+					[SEC_PORT] = { .type = "interface" } } };
 	struct list files = { 0 };
-	struct scrubbed *s;
-	size_t n = 0;
 	cfg_t *cfg;
 
 	list_files(path, dropins_dir, &files);
-	s = xcalloc(files.n, sizeof(*s));
+	c.files = xcalloc(files.n, sizeof(*c.files));
 	for (size_t i = 0; i < files.n; i++) {
-		if (!scrub_file(files.v[i].text, &s[n])) {
+		if (!scrub_file(files.v[i].text, &c.files[c.n_files])) {
 			c.broken = true;
 			continue;
 		}
-		prescan(&c, &s[n++]);
+		prescan(&c, &c.files[c.n_files++]);
 	}
 	c.m = model_new();
 	c.m->file = xstrdup(path);
 	cfg = make_parser(&c);
-	for (size_t i = 0; cfg && i < n; i++)
-		if (!parse_buffer(cfg, &s[i]))
+	for (size_t i = 0; cfg && i < c.n_files; i++)
+		if (!parse_buffer(cfg, &c.files[i]))
 			c.broken = true;
 	if (cfg)
 		load_model(&c, cfg);
 	if (cfg)
 		cfg_free(cfg);
-	for (size_t i = 0; i < n; i++)
-		scrub_free(&s[i]);
-	free(s);
-	for (size_t i = 0; i < c.n_seen; i++)
-		free(c.seen[i]);
-	free(c.seen);
+	for (size_t i = 0; i < c.n_files; i++)
+		scrub_free(&c.files[i]);
+	free(c.files);
+	for (size_t i = 0; i < SEC_COUNT; i++)
+		free(c.sections[i].v);
 	strmap_free(&c.index);
 	for (size_t i = 0; i < c.n_flat; i++)
 		free(c.flat[i]);

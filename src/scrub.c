@@ -10,9 +10,11 @@
 #define MAX_CONFIG (16u << 20)
 
 /* Everything that is not white space, a comment, or punctuation. */
-#define WORD_CHARS \
-	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" \
-	"._-:/@%"
+static const bool word_chars[256] = {
+	['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true,
+	['.'] = true, ['_'] = true, ['-'] = true, [':'] = true, ['/'] = true,
+	['@'] = true, ['%'] = true,
+};
 
 static struct src at(const struct scrubbed *s, int line)
 {
@@ -21,7 +23,7 @@ static struct src at(const struct scrubbed *s, int line)
 
 static bool word_char(char c)
 {
-	return c && strchr(WORD_CHARS, c);
+	return word_chars[(uint8_t)c];
 }
 
 /* ---- first pass: bytes ------------------------------------------------ */
@@ -143,7 +145,8 @@ static void clean_bytes(struct scrubbed *s)
 			pass_block_comment(&p);
 		} else if (c == '"' || c == '\'') {
 			pass_string(&p);
-		} else if (word_char(c) || (c && strchr(" \t{}=,+", c))) {
+		} else if (word_char(c) || c == ' ' ||
+			   (c && strchr("\t{}=,+", c))) {
 			p.i++;
 		} else {
 			pass_stray(&p);
@@ -157,7 +160,7 @@ struct tok {
 	char kind;	/* 'w' word or string, punctuation itself, 0 at end */
 	size_t beg, end;
 	int line;
-	char *text;	/* of a word, unquoted; owned by the scan */
+	const char *text;	/* of a word, unquoted */
 };
 
 struct scan {
@@ -170,12 +173,12 @@ struct scan {
 
 static void next_tok(struct scan *c)
 {
-	char *t = c->s->text;
+	char *t = c->s->text, *words = c->s->words;
 	size_t len = c->s->len;
 
-	free(c->t.text);
 	c->t.text = NULL;
-	while (c->i < len && strchr(" \t\n", t[c->i])) {
+	while (c->i < len && (t[c->i] == ' ' || t[c->i] == '\t' ||
+			      t[c->i] == '\n')) {
 		if (t[c->i] == '\n')
 			c->line++;
 		c->i++;
@@ -191,13 +194,15 @@ static void next_tok(struct scan *c)
 		if (!close)
 			close = t + len - 1;
 		c->t.kind = 'w';
-		c->t.text = xstrndup(t + c->i + 1, close - t - c->i - 1);
+		c->t.text = words + c->i + 1;
+		words[close - t] = '\0';
 		c->i = close - t + 1;
 	} else if (word_char(t[c->i])) {
 		c->t.kind = 'w';
 		while (c->i < len && word_char(t[c->i]))
 			c->i++;
-		c->t.text = xstrndup(t + c->t.beg, c->i - c->t.beg);
+		c->t.text = words + c->t.beg;
+		words[c->i] = '\0';
 	} else {
 		c->t.kind = t[c->i++];
 	}
@@ -205,14 +210,14 @@ static void next_tok(struct scan *c)
 }
 
 static size_t add_item(struct scan *c, const char *section, const char *title,
-		       const char *key, int line, size_t beg)
+		       const struct tok *key)
 {
 	struct scrubbed *s = c->s;
 
 	ARRAY_GROW(s->items, s->n_items);
 	s->items[s->n_items] = (struct scan_item){
-		.src = { s->file, line }, .section = xstrdup(section),
-		.title = xstrdup(title), .key = xstrdup(key), .beg = beg,
+		.src = { s->file, key->line }, .section = section,
+		.title = title, .key = key->text, .beg = key->beg,
 	};
 	return s->n_items++;
 }
@@ -241,13 +246,16 @@ static size_t scan_value(struct scan *c)
 static void scan_section(struct scan *c, size_t item, const char *section,
 			 const char *title)
 {
-	_cleanup_free_ char *inner = NULL;
-	struct scan_item *it = &c->s->items[item];
-	_cleanup_free_ char *inner_title = xstrdup(*section ? title : it->name);
+	const struct scan_item *it = &c->s->items[item];
+	const char *inner = it->key, *inner_title = *section ? title : it->name;
 	int line = it->src.line;
 
-	inner = *section ? xasprintf("%s/%s", section, it->key)
-			 : xstrdup(it->key);
+	if (*section) {
+		_cleanup_free_ char *both = xasprintf("%s/%s", section,
+						      it->key);
+
+		inner = list_add(&c->s->inner, both, it->src)->text;
+	}
 	next_tok(c);
 	if (++c->depth > 8)
 		return;
@@ -267,37 +275,32 @@ static void scan_section(struct scan *c, size_t item, const char *section,
 static void scan_body(struct scan *c, const char *section, const char *title)
 {
 	while (c->t.kind && c->t.kind != '}') {
-		_cleanup_free_ char *key = NULL;
-		size_t beg = c->t.beg, item;
-		int line = c->t.line;
+		struct tok key = c->t, name;
+		size_t item;
 
-		if (c->t.kind != 'w') {
-			next_tok(c);
-			continue;
-		}
-		key = steal(&c->t.text);
 		next_tok(c);
+		if (key.kind != 'w')
+			continue;
 		if (c->t.kind == '=' || c->t.kind == '+') {
-			item = add_item(c, section, title, key, line, beg);
+			item = add_item(c, section, title, &key);
 			c->s->items[item].append = c->t.kind == '+';
 			next_tok(c);
 			if (c->t.kind == '=')
 				next_tok(c);
 			c->s->items[item].end = scan_value(c);
 		} else if (c->t.kind == '{') {
-			item = add_item(c, section, title, key, line, beg);
-			c->s->items[item].name = xstrdup("");
+			item = add_item(c, section, title, &key);
+			c->s->items[item].name = "";
 			scan_section(c, item, section, title);
 		} else if (c->t.kind == 'w') {
-			char *name = steal(&c->t.text);
-
+			name = c->t;
 			next_tok(c);
-			if (c->t.kind != '{') {
-				free(name);
+			if (c->t.kind != '{')
 				continue;
-			}
-			item = add_item(c, section, title, key, line, beg);
-			c->s->items[item].name = name;
+			item = add_item(c, section, title, &key);
+			c->s->items[item].name = name.text;
+			c->s->items[item].name_beg = name.beg;
+			c->s->items[item].name_end = name.end;
 			scan_section(c, item, section, title);
 		}
 	}
@@ -309,9 +312,11 @@ void scrub_text(const char *file, const char *text, size_t len,
 	struct scan c = { .s = out, .line = 1 };
 
 	*out = (struct scrubbed){ .file = diag_source(file, text, len),
-				  .text = xcalloc(len + 2, 1), .len = len };
+				  .text = xcalloc(len + 2, 1),
+				  .words = xcalloc(len + 2, 1), .len = len };
 	memcpy(out->text, text, len);
 	clean_bytes(out);
+	memcpy(out->words, out->text, len);
 	next_tok(&c);
 	while (c.t.kind) {
 		scan_body(&c, "", "");
@@ -322,7 +327,6 @@ void scrub_text(const char *file, const char *text, size_t len,
 			next_tok(&c);
 		}
 	}
-	free(c.t.text);
 }
 
 /* Is this a file that root may believe? */
@@ -372,22 +376,28 @@ bool scrub_file(const char *path, struct scrubbed *out)
 	return true;
 }
 
-void scrub_blank(struct scrubbed *s, const struct scan_item *it)
+static void blank(struct scrubbed *s, size_t beg, size_t end)
 {
-	for (size_t i = it->beg; i < it->end && i < s->len; i++)
+	for (size_t i = beg; i < end && i < s->len; i++)
 		if (s->text[i] != '\n')
 			s->text[i] = ' ';
 }
 
+void scrub_blank(struct scrubbed *s, const struct scan_item *it)
+{
+	blank(s, it->beg, it->end);
+}
+
+void scrub_blank_name(struct scrubbed *s, const struct scan_item *it)
+{
+	blank(s, it->name_beg, it->name_end);
+}
+
 void scrub_free(struct scrubbed *s)
 {
-	for (size_t i = 0; i < s->n_items; i++) {
-		free(s->items[i].section);
-		free(s->items[i].title);
-		free(s->items[i].key);
-		free(s->items[i].name);
-	}
 	free(s->items);
 	free(s->text);
+	free(s->words);
+	list_free(&s->inner);
 	*s = (struct scrubbed){ 0 };
 }

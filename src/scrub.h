@@ -5,23 +5,29 @@
 #define NETBR_SCRUB_H
 
 #include "diag.h"
+#include "model.h"
 
-/* One `key = value` or one `section title {`, in file order. */
+/* One `key = value` or one `section title {`, in file order. The strings
+ * belong to the struct scrubbed. */
 struct scan_item {
 	struct src src;
-	char *section;	/* type of the section around it, "" at top level;
-			 * a section within one is "outer/inner" */
-	char *title;	/* title of the (outer) section around it, or "" */
-	char *key;	/* the key, or the section's type */
-	char *name;	/* for a section: its title (may be ""), else NULL */
-	bool append;	/* += */
-	size_t beg, end;/* its bytes in the buffer, whole section included */
+	const char *section;	/* type of the section around it, "" at top
+				 * level; one within one is "outer/inner" */
+	const char *title;	/* of the (outer) section around it, or "" */
+	const char *key;	/* the key, or the section's type */
+	const char *name;	/* of a section: its title ("" if it has
+				 * none); NULL of a key */
+	bool append;		/* += */
+	size_t beg, end;	/* its bytes, whole section included */
+	size_t name_beg, name_end;	/* those of its title, with quotes */
 };
 
 struct scrubbed {
 	const char *file;	/* name for messages; lives on in diag */
 	char *text;		/* same length and lines as the file */
 	size_t len;
+	char *words;		/* the text again, a NUL behind each word */
+	struct list inner;	/* "outer/inner" section names */
 	struct scan_item *items;
 	size_t n_items;
 };
@@ -35,8 +41,10 @@ bool scrub_file(const char *path, struct scrubbed *out);
 void scrub_text(const char *file, const char *text, size_t len,
 		struct scrubbed *out);
 
-/* Blanks the bytes of an item, keeping line ends. */
+/* Blanks the bytes of an item, or those of its title alone, keeping line
+ * ends. */
 void scrub_blank(struct scrubbed *s, const struct scan_item *it);
+void scrub_blank_name(struct scrubbed *s, const struct scan_item *it);
 void scrub_free(struct scrubbed *s);
 
 #endif
