@@ -2,6 +2,7 @@
 #include <confuse.h>
 #include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -940,6 +941,11 @@ struct model *conf_load(const char *path, const char *dropins_dir)
 		free(c.flat[i]);
 	free(c.flat);
 	list_free(&files);
+#ifdef __GLIBC__
+	/* what thousands of sections took is more than the model keeps */
+	if (c.m->n_guests > 4000)
+		malloc_trim(0);
+#endif
 	if (c.broken || !cfg) {
 		model_free(c.m);
 		return NULL;

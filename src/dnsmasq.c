@@ -56,7 +56,7 @@ static uint64_t file_digest(const char *path)
 	/* 63 bits, as JSON has them; 0 is "nothing" */
 	if (buf_read_file(&b, path, 64 << 20) < 0)
 		return 1;
-	return fnv64(1, buf_str(&b), b.len) >> 1 | 2;
+	return hash_text(buf_str(&b), b.len) >> 1 | 2;
 }
 
 bool dnsmasq_files(const char *root, const char *bridge, uint64_t *conf,

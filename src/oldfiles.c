@@ -11,7 +11,7 @@
 /* 63 bits: JSON's integers are signed. */
 static json_int_t digest(const struct buf *b)
 {
-	return fnv64(1, buf_str(b), b->len) >> 1;
+	return hash_text(buf_str(b), b->len) >> 1;
 }
 
 /* JSON holds characters, files hold bytes: each byte is written as the

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "spawn.h"
@@ -19,6 +20,8 @@
 
 static bool line_is(const char *line, size_t len, const char *mark)
 {
+	if (!len || *line != *mark)
+		return false;
 	while (len && (line[len - 1] == ' ' || line[len - 1] == '\t' ||
 		       line[len - 1] == '\r'))
 		len--;
@@ -27,8 +30,11 @@ static bool line_is(const char *line, size_t len, const char *mark)
 
 static void put_block(struct buf *out, const char *block)
 {
-	if (*block)
-		buf_printf(out, "%s\n%s%s\n", BEGIN_MARK, block, END_MARK);
+	if (!*block)
+		return;
+	buf_puts(out, BEGIN_MARK "\n");
+	buf_puts(out, block);
+	buf_puts(out, END_MARK "\n");
 }
 
 bool block_replace(const char *text, size_t len, const char *block,
@@ -138,6 +144,14 @@ static void note_ours(void *arg, const char *name, size_t n, int line)
 	strmap_put(&c->ours, key, c);
 }
 
+static void count_foreign(void *arg, const char *name, size_t n, int line)
+{
+	(void)name;
+	(void)n;
+	(void)line;
+	++*(size_t *)arg;
+}
+
 static void find_foreign(void *arg, const char *name, size_t n, int line)
 {
 	struct clash *c = arg;
@@ -155,7 +169,12 @@ static void find_foreign(void *arg, const char *name, size_t n, int line)
 static bool variables_clash(const struct outfile *f)
 {
 	struct clash c = { .path = f->path };
+	size_t foreign = 0;
 
+	each_assignment(buf_str(&f->old), f->old.len, false, count_foreign,
+			&foreign);
+	if (!foreign)
+		return false;
 	each_assignment(buf_str(&f->new), f->new.len, true, note_ours, &c);
 	each_assignment(buf_str(&f->old), f->old.len, false, find_foreign,
 			&c);
@@ -178,6 +197,31 @@ static bool shell_parses(const struct outfile *f)
 		  (int)strcspn(buf_str(&err), "\n"),
 		  rc < 0 ? strerror(-rc) : buf_str(&err));
 	return false;
+}
+
+/* A large file takes the shell some milliseconds: a child asks it while the
+ * other outputs are rendered. */
+static void shell_begin(struct outfile *f)
+{
+	f->shell = fork();
+	if (f->shell == 0)
+		_exit(shell_parses(f) ? 0 : 1);
+}
+
+static bool shell_end(struct outfile *f)
+{
+	pid_t pid = f->shell;
+	int status;
+
+	f->shell = 0;
+	if (!pid)
+		return true;
+	if (pid < 0)
+		return shell_parses(f);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return false;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 /* ---- computing -------------------------------------------------------- */
@@ -254,14 +298,16 @@ static int compute_one(struct outfiles *o, const struct model *m,
 				  "away", f->path);
 			return -1;
 		}
-		buf_puts(&f->new, buf_str(&text));
+		f->new = text;
+		text = (struct buf){ 0 };
 	} else if (merge_block(f, buf_str(&text)) < 0) {
 		return -1;
 	}
 	set_change(f, exists);
-	if (f->is_confd && (variables_clash(f) ||
-			    (f->change && !shell_parses(f))))
+	if (f->is_confd && variables_clash(f))
 		return -1;
+	if (f->is_confd && f->change)
+		shell_begin(f);
 	return 0;
 }
 
@@ -378,19 +424,26 @@ int outfiles_compute(struct outfiles *o, const struct model *m,
 	}
 	if (rc == 0)
 		rc = compute_stale(o, root);
+	for (size_t i = 0; i < o->n; i++)
+		if (!shell_end(&o->v[i]))
+			rc = -1;
 	return rc;
 }
 
 /* ---- writing ---------------------------------------------------------- */
 
-static int sync_dir(const char *path)
+static int sync_path(const char *path)
 {
-	_cleanup_free_ char *dir = xstrdup(path);
-	_cleanup_fd_ int fd = -1;
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-	*strrchr(dir, '/') = '\0';
-	fd = open(*dir ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+static int sync_dir(const char *path, size_t len)
+{
+	_cleanup_free_ char *dir = xstrndup(path, len);
+
+	return sync_path(*dir ? dir : "/");
 }
 
 /* mkdir -p of the directory a file is in. */
@@ -449,7 +502,7 @@ static int write_all(int fd, const char *s, size_t len)
 	return 0;
 }
 
-/* Puts the new content beside the real file, complete and on the disk. */
+/* Puts the new content beside the real file, complete. */
 static int stage(struct outfile *f)
 {
 	_cleanup_fd_ int fd = -1;
@@ -474,8 +527,6 @@ static int stage(struct outfile *f)
 	rc = set_rights(fd, f->real);
 	if (rc == 0)
 		rc = write_all(fd, buf_str(&f->new), f->new.len);
-	if (rc == 0 && fsync(fd) < 0)
-		rc = -errno;
 	return rc;
 }
 
@@ -501,18 +552,18 @@ static bool unchanged(const struct outfile *f)
 	       memcmp(buf_str(&now), buf_str(&f->old), now.len) == 0;
 }
 
+/* To the disk before it gets its name: a power cut leaves the old file or
+ * the new one. */
 static int commit(struct outfile *f)
 {
 	int rc = 0;
 
 	if (f->change == CHANGE_REMOVE)
-		rc = unlink(f->path) < 0 ? -errno : sync_dir(f->path);
+		rc = unlink(f->path) < 0 ? -errno : 0;
 	else if (!unchanged(f))
 		rc = -ESTALE;
 	else if (rename(f->staged, f->real) < 0)
 		rc = -errno;
-	else
-		rc = sync_dir(f->real);
 	if (rc == 0 && f->staged) {
 		free(f->staged);
 		f->staged = NULL;
@@ -525,26 +576,63 @@ static const char *const change_words[] = {
 	[CHANGE_UPDATE] = "changed", [CHANGE_REMOVE] = "removed",
 };
 
-int outfiles_write(struct outfiles *o)
+/* All files are written before the first is synced: the journal of a file
+ * system takes them together. */
+static bool stage_all(struct outfiles *o)
 {
-	int changes = 0;
+	for (size_t i = 0; i < 2 * o->n; i++) {
+		struct outfile *f = &o->v[i % o->n];
+		int rc;
 
-	for (size_t i = 0; i < o->n; i++) {
-		struct outfile *f = &o->v[i];
-		int rc = f->change == CHANGE_CREATE ||
-			 f->change == CHANGE_UPDATE ? stage(f) : 0;
-
+		if (f->change != CHANGE_CREATE && f->change != CHANGE_UPDATE)
+			continue;
+		rc = i < o->n ? stage(f) : sync_path(f->staged);
 		if (rc < 0) {
 			msg_error("%s: can't be written: %s; nothing was "
 				  "changed", f->path, strerror(-rc));
-			unstage(o);
-			return -1;
+			return false;
 		}
+	}
+	return true;
+}
+
+/* The directories of all changes, each once. */
+static int sync_dirs(const struct outfiles *o, const struct outfile **failed)
+{
+	const char *last = NULL;
+	size_t last_len = 0;
+
+	for (size_t i = 0; i < o->n; i++) {
+		const struct outfile *f = *failed = &o->v[i];
+		const char *path = f->real ? f->real : f->path;
+		size_t len = strrchr(path, '/') - path;
+		int rc;
+
+		if (!f->change || (last && len == last_len &&
+				   memcmp(path, last, len) == 0))
+			continue;
+		rc = sync_dir(path, len);
+		if (rc < 0)
+			return rc;
+		last = path;
+		last_len = len;
+	}
+	return 0;
+}
+
+int outfiles_write(struct outfiles *o)
+{
+	const struct outfile *failed;
+	int changes = 0, rc;
+
+	if (!stage_all(o)) {
+		unstage(o);
+		return -1;
 	}
 	for (size_t i = 0; i < o->n; i++) {
 		struct outfile *f = &o->v[i];
-		int rc = f->change ? commit(f) : 0;
 
+		rc = f->change ? commit(f) : 0;
 		if (rc < 0) {
 			msg_error("%s: can't be %s: %s", f->path,
 				  f->change == CHANGE_REMOVE ? "removed" :
@@ -557,6 +645,12 @@ int outfiles_write(struct outfiles *o)
 			msg_info("%s %s", change_words[f->change], f->path);
 			changes++;
 		}
+	}
+	rc = sync_dirs(o, &failed);
+	if (rc < 0) {
+		msg_error("%s: its directory can't be synced: %s",
+			  failed->path, strerror(-rc));
+		return -1;
 	}
 	return changes;
 }

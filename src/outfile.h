@@ -2,6 +2,8 @@
 #ifndef NETBR_OUTFILE_H
 #define NETBR_OUTFILE_H
 
+#include <sys/types.h>
+
 #include "view.h"
 
 enum change { CHANGE_NONE, CHANGE_CREATE, CHANGE_UPDATE, CHANGE_REMOVE };
@@ -11,6 +13,7 @@ struct outfile {
 	struct buf old, new;	/* whole contents; new unused for REMOVE */
 	enum change change;
 	bool is_confd;		/* must be a valid shell file */
+	pid_t shell;		/* the child that asks the shell, or 0 */
 	char *staged;		/* temporary file beside the real one */
 	char *real;		/* path with symlinks followed */
 };

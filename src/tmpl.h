@@ -16,6 +16,8 @@
 
 struct view;
 
+/* A view owns the texts and elements put into it; view_free() takes the one
+ * that view_new() made. Names are borrowed: literals. */
 struct view *view_new(void);
 void view_free(struct view *v);
 /* Names a text; a NULL text is "". */
@@ -25,6 +27,10 @@ void view_setf(struct view *v, const char *name, const char *fmt, ...)
 /* Names a list (once, empty); then adds elements to it. */
 void view_list(struct view *v, const char *name);
 struct view *view_add(struct view *v, const char *name);
+/* A view for view_share(), which belongs to the same view_new(). */
+struct view *view_part(struct view *v);
+/* Adds to a list what is in another one already, or comes of view_part(). */
+void view_share(struct view *v, const char *name, struct view *element);
 /* A list of one empty element, or of none: a condition. */
 void view_if(struct view *v, const char *name, bool yes);
 

@@ -63,7 +63,11 @@ char *xstrndup(const char *s, size_t n)
 
 char *xstrdup(const char *s)
 {
-	return xstrndup(s, strlen(s));
+	char *p = strdup(s);
+
+	if (!p)
+		out_of_memory();
+	return p;
 }
 
 char *xasprintf(const char *fmt, ...)
@@ -85,6 +89,19 @@ uint64_t fnv64(uint64_t h, const void *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ p[i]) * 0x100000001b3ull;
 	return h;
+}
+
+uint64_t hash_text(const char *text, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325ull, word;
+	size_t i = 0;
+
+	for (; i + sizeof(word) <= len; i += sizeof(word)) {
+		memcpy(&word, text + i, sizeof(word));
+		h = (h ^ word) * 0x100000001b3ull;
+		h ^= h >> 32;
+	}
+	return fnv64(h, text + i, len - i);
 }
 
 bool streq(const char *a, const char *b)
@@ -173,7 +190,8 @@ static void buf_room(struct buf *b, size_t more)
 
 void buf_add(struct buf *b, const void *data, size_t len)
 {
-	buf_room(b, len);
+	if (b->room - b->len <= len)
+		buf_room(b, len);
 	if (len)
 		memcpy(b->s + b->len, data, len);
 	b->len += len;
@@ -188,15 +206,20 @@ void buf_puts(struct buf *b, const char *s)
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;
+	size_t room;
 	int len;
 
+	buf_room(b, 64);
+	room = b->room - b->len;
 	va_copy(again, ap);
-	len = vsnprintf(NULL, 0, fmt, again);
+	len = vsnprintf(b->s + b->len, room, fmt, again);
 	va_end(again);
 	if (len < 0)
 		out_of_memory();
-	buf_room(b, len);
-	vsnprintf(b->s + b->len, len + 1, fmt, ap);
+	if ((size_t)len >= room) {
+		buf_room(b, len);
+		vsnprintf(b->s + b->len, len + 1, fmt, ap);
+	}
 	b->len += len;
 }
 

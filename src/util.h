@@ -41,6 +41,8 @@ char *xasprintf(const char *fmt, ...) PRINTF(1, 2);
 
 /* A hash of bytes (FNV-1a, 64 bits); h is 0 or that of what came before. */
 uint64_t fnv64(uint64_t h, const void *data, size_t len);
+/* A hash of much text: FNV-1a of 8 bytes at a time. */
+uint64_t hash_text(const char *text, size_t len);
 
 bool streq(const char *a, const char *b);
 bool str_begins(const char *s, const char *prefix);

@@ -1,6 +1,7 @@
 #include "view.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
@@ -46,12 +47,12 @@ const struct output outputs[OUT_COUNT] = {
 		       SAFE_PATH, false, true },
 };
 
-/* Several outputs are made of one view: that of a bridge, or (b NULL) of all.
- * `linear` outputs need more of it than others. */
-struct made_view {
-	const struct bridge *b;
-	struct view *v;
-	bool linear;
+/* All outputs are made of one view: it holds that of each bridge, made when
+ * it is first asked for. */
+struct views {
+	struct view *all;
+	struct view **bridges;	/* NULL: not yet made */
+	bool complete;		/* its list of all bridges is there */
 };
 
 /* ---- facts ------------------------------------------------------------ */
@@ -122,17 +123,18 @@ static bool device_mac(const char *root, const char *ifname, char *text,
 static void read_services(struct facts *f, const struct model *m,
 			  const char *root)
 {
-	for (size_t i = 0; i < m->n_bridges + m->n_ports; i++) {
+	_cleanup_free_ char *path = path_join(root, "/etc/init.d");
+	_cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	for (size_t i = 0; dir >= 0 && i < m->n_bridges + m->n_ports; i++) {
 		const char *name = i < m->n_bridges ? m->bridges[i]->name :
 				   m->ports[i - m->n_bridges]->name;
-		_cleanup_free_ char *service = xasprintf("net.%s", name);
-		_cleanup_free_ char *below =
-			xasprintf("/etc/init.d/%s", service);
-		_cleanup_free_ char *path = path_join(root, below);
-		char target[PATH_MAX];
-		ssize_t n = readlink(path, target, sizeof(target) - 1);
+		char service[IFNAMSIZ + 4] = "net.", target[PATH_MAX];
 		const char *base;
+		ssize_t n;
 
+		str_put(service + 4, IFNAMSIZ, name);
+		n = readlinkat(dir, service, target, sizeof(target) - 1);
 		if (n < 0)
 			continue;
 		target[n] = '\0';
@@ -233,8 +235,10 @@ void facts_free(struct facts *f)
 	strmap_free(&f->services);
 	list_free(&f->texts);
 	free(f->seed);
-	for (int i = 0; f->views && i < 2; i++)
-		view_free(f->views[i].v);
+	if (f->views) {
+		view_free(f->views->all);
+		free(f->views->bridges);
+	}
 	free(f->views);
 	*f = (struct facts){ 0 };
 }
@@ -280,27 +284,30 @@ static void view_port(struct view *v, const struct port *p, bool without_rules)
 	_cleanup_free_ char *var = shell_var(p->name);
 	_cleanup_buf_ struct buf words = { 0 };
 	struct mac mac = p->has_mac ? p->mac : port_default_mac(p);
+	unsigned long mtu = p->mtu ? p->mtu : p->bridge->mtu;
+	const char *const parts[] = {
+		p->owner ? " user " : "", p->owner ? p->owner : "",
+		p->group ? " group " : "", p->group ? p->group : "",
+		p->queues > 1 ? " multi_queue" : "",
+		p->vnet_hdr ? " vnet_hdr" : "",
+	};
 	char text[MAC_TEXT];
 	bool tap = p->type == PORT_TAP;
 
-	if (p->owner)
-		buf_printf(&words, "user %s", p->owner);
-	if (p->group)
-		buf_printf(&words, "%sgroup %s", words.len ? " " : "",
-			   p->group);
-	if (p->queues > 1)
-		buf_printf(&words, "%smulti_queue", words.len ? " " : "");
-	if (p->vnet_hdr)
-		buf_printf(&words, "%svnet_hdr", words.len ? " " : "");
+	for (size_t i = 0; i < N_ELEMENTS(parts); i++)
+		buf_puts(&words, parts[i]);
 	view_set(v, "port", p->name);
 	view_set(v, "port_var", var);
 	view_set(v, "port_mac", mac_format(&mac, text));
-	view_set(v, "iproute2", buf_str(&words));
-	view_setf(v, "port_mtu", "%lu", p->mtu ? p->mtu : p->bridge->mtu);
+	view_set(v, "iproute2", buf_str(&words) + (words.len > 0));
+	if (mtu)
+		view_setf(v, "port_mtu", "%lu", mtu);
+	else
+		view_set(v, "port_mtu", "0");
 	view_if(v, "tap", tap);
 	view_if(v, "has_iproute2", tap && words.len);
 	view_if(v, "has_port_mac", tap || p->has_mac);
-	view_if(v, "has_port_mtu", p->mtu || p->bridge->mtu);
+	view_if(v, "has_port_mtu", mtu);
 	view_if(v, "isolated", port_isolated(p));
 	view_if(v, "filtered_port", p->guest && guest_filtered(p->guest) &&
 		!without_rules);
@@ -318,8 +325,9 @@ static void view_ports(struct view *v, const struct model *m,
 		view_port(view_add(v, "ports"),
 			  model_port(m, b->ports.v[i].text),
 			  m->firewall == FW_NONE);
-		buf_printf(&all, "%s%s", all.len ? " " : "",
-			   b->ports.v[i].text);
+		if (all.len)
+			buf_puts(&all, " ");
+		buf_puts(&all, b->ports.v[i].text);
 	}
 	view_set(v, "port_list", buf_str(&all));
 }
@@ -502,7 +510,7 @@ static void view_reservations(struct view *v, const struct model *m,
 	char mac[MAC_TEXT], ip[IP_TEXT];
 
 	view_list(v, "reservations");
-	for (size_t i = 0; i < m->n_guests; i++) {
+	for (size_t i = 0; b->dhcp.present && i < m->n_guests; i++) {
 		const struct guest *g = m->guests[i];
 		_cleanup_buf_ struct buf ips = { 0 };
 		struct view *e;
@@ -512,8 +520,9 @@ static void view_reservations(struct view *v, const struct model *m,
 		for (size_t k = 0; k < g->ip.n; k++) {
 			const struct ip *a = &g->ip.v[k].cidr.ip;
 
-			buf_printf(&ips, a->family == AF_INET ? "%s," :
-				   "[%s],", ip_format(a, ip));
+			buf_puts(&ips, a->family == AF_INET ? "" : "[");
+			buf_puts(&ips, ip_format(a, ip));
+			buf_puts(&ips, a->family == AF_INET ? "," : "],");
 		}
 		e = view_add(v, "reservations");
 		view_set(e, "mac", mac_format(&g->mac, mac));
@@ -546,8 +555,7 @@ static void view_needs(struct view *v, const struct bridge *b,
 }
 
 static void view_bridge(struct view *v, const struct model *m,
-			const struct bridge *b, const struct facts *f,
-			bool linear)
+			const struct bridge *b, const struct facts *f)
 {
 	_cleanup_free_ char *var = shell_var(b->name);
 	_cleanup_free_ char *upvar = b->uplink ? shell_var(b->uplink) : NULL;
@@ -592,8 +600,7 @@ static void view_bridge(struct view *v, const struct model *m,
 	view_dhcp(v, m, b);
 	view_reservations(v, m, b);
 	up = b->uplink ? strmap_get(&f->macs, b->uplink) : NULL;
-	view_firewall(v, m, b, linear, up && mac_parse(up, &mac) ? &mac :
-		      NULL);
+	view_firewall(v, m, b, up && mac_parse(up, &mac) ? &mac : NULL);
 	view_needs(v, b, f);
 }
 
@@ -605,39 +612,42 @@ static bool any_routed(const struct model *m, int family)
 	return false;
 }
 
-static struct view *make_view(const struct model *m, const struct facts *f,
-			      const struct bridge *b, bool linear)
+static struct view *bridge_view(struct views *all, const struct model *m,
+				const struct facts *f, size_t i)
 {
-	struct view *v = view_new();
-
-	view_if(v, "forward4", any_routed(m, AF_INET));
-	view_if(v, "forward6", any_routed(m, AF_INET6));
-	if (b) {
-		view_bridge(v, m, b, f, linear);
-		return v;
+	if (!all->bridges[i]) {
+		all->bridges[i] = view_part(all->all);
+		view_bridge(all->bridges[i], m, m->bridges[i], f);
 	}
-	view_list(v, "bridges");
-	for (size_t i = 0; i < m->n_bridges; i++)
-		view_bridge(view_add(v, "bridges"), m, m->bridges[i], f,
-			    false);
-	return v;
+	return all->bridges[i];
 }
 
+/* The view of a bridge, or (b NULL) of all. */
 static struct view *get_view(const struct model *m, const struct facts *f,
-			     const struct bridge *b, bool linear)
+			     const struct bridge *b)
 {
 	struct facts *keep = (struct facts *)(uintptr_t)f;
-	struct made_view *slot;
+	struct views *all = keep->views;
+	size_t i = 0;
 
-	if (!keep->views)
-		keep->views = xcalloc(2, sizeof(*keep->views));
-	slot = &keep->views[b ? 1 : 0];
-	if (!slot->v || slot->b != b || (linear && !slot->linear)) {
-		view_free(slot->v);
-		*slot = (struct made_view){ b, make_view(m, f, b, linear),
-					    linear };
+	if (!all) {
+		all = keep->views = xcalloc(1, sizeof(*all));
+		all->all = view_new();
+		all->bridges = xcalloc(m->n_bridges, sizeof(*all->bridges));
+		view_if(all->all, "forward4", any_routed(m, AF_INET));
+		view_if(all->all, "forward6", any_routed(m, AF_INET6));
 	}
-	return slot->v;
+	if (b) {
+		while (m->bridges[i] != b)
+			i++;
+		return bridge_view(all, m, f, i);
+	}
+	for (; !all->complete && i < m->n_bridges; i++)
+		view_share(all->all, "bridges", bridge_view(all, m, f, i));
+	if (!m->n_bridges)
+		view_list(all->all, "bridges");
+	all->complete = true;
+	return all->all;
 }
 
 /* ---- outputs ---------------------------------------------------------- */
@@ -739,8 +749,7 @@ int output_render(const struct model *m, const struct facts *f,
 		return -1;
 	buf_puts(out, NETBR_HEADER " from vmnet.conf: do not edit, "
 		 "'netbr-gen write' replaces it.\n");
-	v = get_view(m, f, outputs[id].per_bridge ? b : NULL,
-		     id == OUT_EBTABLES);
+	v = get_view(m, f, outputs[id].per_bridge ? b : NULL);
 	ok = tmpl_render(file, buf_str(&text), outputs[id].allowed, v, out,
 			 &error);
 	if (ok)

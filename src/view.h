@@ -11,7 +11,7 @@ struct facts {
 	struct strmap macs;	/* uplink name -> its MAC as text */
 	struct strmap services;	/* "net.X" that netifrc runs -> itself */
 	struct list texts;	/* owns the strings above */
-	struct made_view *views;	/* what was rendered last, for the next */
+	struct views *views;	/* made once for all outputs */
 };
 
 /* Reads the facts of the machine under root ("" or "/": the live one).

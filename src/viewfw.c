@@ -20,8 +20,8 @@ static void set_hex(struct view *v, const char *name, const uint8_t *b,
 	view_set(v, name, text);
 }
 
-static void add_own(struct view *v, const char *list, const char *tap,
-		    const struct ip *a)
+static struct view *add_own(struct view *v, const char *list, const char *tap,
+			    const struct ip *a)
 {
 	struct view *e = view_add(v, list);
 	char text[IP_TEXT];
@@ -29,40 +29,31 @@ static void add_own(struct view *v, const char *list, const char *tap,
 	view_set(e, "tap", tap);
 	view_set(e, "address", ip_format(a, text));
 	set_hex(e, "address_hex", a->b, ip_bits(a) / 8);
+	return e;
 }
 
-static void own6(struct view *v, const struct guest *g)
-{
-	struct list_of_ips own = guest_own6(g);
-
-	for (size_t i = 0; i < own.n; i++)
-		add_own(v, "own6", g->tap, &own.v[i]);
-	free(own.v);
-}
-
-static void view_guest(struct view *v, const struct guest *g, bool linear)
+/* Addresses are in one list of all guests, and with their guest. */
+static void view_guest(struct view *v, const struct guest *g)
 {
 	struct view *e = view_add(v, "filtered");
 	bool strict4 = guest_ip(g, AF_INET), strict6 = guest_ip(g, AF_INET6);
+	struct list_of_ips own6 = guest_own6(g);
 	char text[MAC_TEXT];
 
 	view_set(e, "tap", g->tap);
 	view_set(e, "mac", mac_format(&g->mac, text));
 	set_hex(e, "mac_hex", g->mac.b, 6);
-	view_list(e, "own4");
-	view_list(e, "own6");
 	view_if(e, "strict4", strict4);
 	view_if(e, "strict6", strict6);
-	for (size_t i = 0; i < g->ip.n; i++) {
-		if (g->ip.v[i].cidr.ip.family != AF_INET)
-			continue;
-		add_own(v, "own4", g->tap, &g->ip.v[i].cidr.ip);
-		if (linear)
-			add_own(e, "own4", g->tap, &g->ip.v[i].cidr.ip);
-	}
-	own6(v, g);
-	if (linear)
-		own6(e, g);
+	view_list(e, "own4");
+	for (size_t i = 0; i < g->ip.n; i++)
+		if (g->ip.v[i].cidr.ip.family == AF_INET)
+			view_share(e, "own4", add_own(v, "own4", g->tap,
+						      &g->ip.v[i].cidr.ip));
+	view_list(e, "own6");
+	for (size_t i = 0; i < own6.n; i++)
+		view_share(e, "own6", add_own(v, "own6", g->tap, &own6.v[i]));
+	free(own6.v);
 	if (strict4)
 		view_set(view_add(v, "strict4"), "tap", g->tap);
 	if (strict6)
@@ -92,7 +83,7 @@ static void view_owned(struct view *v, const struct model *m,
 }
 
 static void view_filter(struct view *v, const struct model *m,
-			const struct bridge *b, bool linear, bool *filters)
+			const struct bridge *b, bool *filters)
 {
 	static const char *const lists[] = { "filtered", "own4", "own6",
 					     "strict4", "strict6", "owned4",
@@ -109,7 +100,7 @@ static void view_filter(struct view *v, const struct model *m,
 		any = true;
 		any4 |= guest_ip(g, AF_INET) != NULL;
 		any6 |= guest_ip(g, AF_INET6) != NULL;
-		view_guest(v, g, linear);
+		view_guest(v, g);
 	}
 	if (any)
 		view_owned(v, m, b);
@@ -349,8 +340,7 @@ static void view_macnat(struct view *v, const struct model *m,
 }
 
 void view_firewall(struct view *v, const struct model *m,
-		   const struct bridge *b, bool linear,
-		   const struct mac *uplink)
+		   const struct bridge *b, const struct mac *uplink)
 {
 	bool macnat = bridge_mode(b) == MODE_MACNAT && uplink;
 	bool port = macnat && !bridge_has_veth(b);
@@ -361,7 +351,7 @@ void view_firewall(struct view *v, const struct model *m,
 	view_if(v, "macnat_veth", macnat && !port);
 	view_if(v, "macnat_port", port);
 	view_if(v, "host_uplink", macnat && b->host == HOST_UPLINK);
-	view_filter(v, m, b, linear, &filters);
+	view_filter(v, m, b, &filters);
 	view_isolated(v, m, b);
 	view_forwards(v, m, b);
 	view_if(v, "bridge_table", view_rates(v, m, b) || filters ||

@@ -6,10 +6,8 @@
 #include "tmpl.h"
 
 /* Names everything that the nftables, iptables and ebtables templates use
- * beyond what the other templates see. linear: also each guest's own
- * addresses apart, which only ebtables has a use for. */
+ * beyond what the other templates see. uplink: its MAC, NULL if unknown. */
 void view_firewall(struct view *v, const struct model *m,
-		   const struct bridge *b, bool linear,
-		   const struct mac *uplink);
+		   const struct bridge *b, const struct mac *uplink);
 
 #endif
