@@ -67,31 +67,22 @@ static int dispatch(struct session *s, const char *verb)
 }
 
 static int run_verb(const struct cli *c, const struct verb *v,
-		    const struct model *m)
+		    const struct model *m, struct dump *d)
 {
 	struct session s;
-	int lock = -1, rc;
+	int rc = session_open(&s, c, m, d, streq(v->name, "down"));
 
-	if (v->changes) {
-		lock = cli_lock(c);
-		if (lock < 0)
-			return -lock;
-	}
-	rc = session_open(&s, c, m, streq(v->name, "down"));
 	if (rc == RC_OK)
 		rc = dispatch(&s, v->name);
 	msg_debug("%u changing messages, %u programs started", s.nl.changes,
 		  spawn_count);
 	session_close(&s);
-	if (lock >= 0)
-		close(lock);
 	return rc;
 }
 
-static int with_config(const struct cli *c, const struct verb *v)
+static struct model *load(const struct cli *c, const struct verb *v)
 {
 	struct model *m = cli_load(c);
-	int rc;
 
 	if (!m && streq(v->name, "down") && c->n_args) {
 		/* what was made is known from the kernel and the record */
@@ -100,10 +91,35 @@ static int with_config(const struct cli *c, const struct verb *v)
 		m = model_new();
 		m->firewall = FW_NONE;
 	}
-	if (!m)
-		return RC_CONFIG;
-	rc = v->watches ? verb_watch(c, m) : run_verb(c, v, m);
+	return m;
+}
+
+/* Nobody may change what was dumped: first the lock, if there is one yet and
+ * nobody holds it, then the dump, and meanwhile the configuration. */
+static int with_config(const struct cli *c, const struct verb *v)
+{
+	int lock = v->changes ? cli_lock_early(c) : -1, rc = RC_OK;
+	struct dump d = { .running = false };
+	bool begun = !v->watches && (!v->changes || lock >= 0);
+	struct model *m;
+
+	if (begun)
+		rc = dump_begin(&d);
+	m = rc == RC_OK ? load(c, v) : NULL;
+	if (rc == RC_OK && !m)
+		rc = RC_CONFIG;
+	if (rc == RC_OK && v->changes && lock < 0) {
+		lock = cli_lock(c);
+		rc = lock < 0 ? -lock : RC_OK;
+	}
+	if (rc == RC_OK && !v->watches && !begun)
+		rc = dump_begin(&d);
+	if (rc == RC_OK)
+		rc = v->watches ? verb_watch(c, m) : run_verb(c, v, m, &d);
+	dump_end(&d);
 	model_free(m);
+	if (lock >= 0)
+		close(lock);
 	return rc;
 }
 

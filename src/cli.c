@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define DEFAULT_CONFIG "/etc/vmnet.conf"
+#define LOCK_DIR "/run/netbr"
 
 enum { OPT_JSON = 256, OPT_FORCE, OPT_WAIT, OPT_TIMEOUT, OPT_FORMAT };
 
@@ -126,13 +127,41 @@ static void say_holder(int fd, const char *path)
 		  n > 0 ? pid : "unknown");
 }
 
+static bool take_lock(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Who finds it taken reads by whom. */
+static int have_lock(int fd)
+{
+	char pid[32];
+
+	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
+		msg_debug("lock: %s", strerror(errno));
+	return fd;
+}
+
+int cli_lock_early(const struct cli *c)
+{
+	_cleanup_free_ char *path = path_join(c->root, LOCK_DIR "/lock");
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd >= 0 && take_lock(fd))
+		return have_lock(fd);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
 int cli_lock(const struct cli *c)
 {
-	_cleanup_free_ char *dir = path_join(c->root, "/run/netbr");
+	_cleanup_free_ char *dir = path_join(c->root, LOCK_DIR);
 	_cleanup_free_ char *run = path_join(c->root, "/run");
 	_cleanup_free_ char *path = xasprintf("%s/lock", dir);
-	char pid[32];
-	int fd, rc;
+	bool taken;
+	int fd;
 
 	if ((mkdir(run, 0755) < 0 && errno != EEXIST) ||
 	    (mkdir(dir, 0755) < 0 && errno != EEXIST) ||
@@ -141,23 +170,17 @@ int cli_lock(const struct cli *c)
 		msg_error("%s: can't be made: %s", path, strerror(errno));
 		return -RC_FAILED;
 	}
-	for (unsigned int tries = 0;; tries++) {
-		rc = flock(fd, LOCK_EX | LOCK_NB);
-		if (rc == 0 || errno != EWOULDBLOCK ||
-		    tries >= c->wait_s * 20)
+	for (unsigned int tries = 0; !(taken = take_lock(fd)); tries++) {
+		if (errno != EWOULDBLOCK || tries >= c->wait_s * 20)
 			break;
 		usleep(50000);
 	}
-	if (rc < 0) {
-		if (errno == EWOULDBLOCK)
-			say_holder(fd, path);
-		else
-			msg_error("%s: %s", path, strerror(errno));
-		close(fd);
-		return -RC_LOCKED;
-	}
-	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
-		msg_debug("%s: %s", path, strerror(errno));
-	return fd;
+	if (taken)
+		return have_lock(fd);
+	if (errno == EWOULDBLOCK)
+		say_holder(fd, path);
+	else
+		msg_error("%s: %s", path, strerror(errno));
+	close(fd);
+	return -RC_LOCKED;
 }

@@ -36,5 +36,8 @@ struct model *cli_load(const struct cli *c);
 /* Takes the lock of root/run/netbr, waiting up to wait_s seconds. Returns
  * the descriptor that holds it, or -RC after a message. */
 int cli_lock(const struct cli *c);
+/* The same before the configuration is known to be good: makes no file, does
+ * not wait, says nothing. The descriptor, or -1. */
+int cli_lock_early(const struct cli *c);
 
 #endif

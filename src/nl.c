@@ -146,6 +146,36 @@ int nlx_ask(struct nlx *nl, struct nl_msg *msg)
 	return rc < 0 ? rc : wait_acks(nl, seq, 1, &failed, NULL, NULL);
 }
 
+int nlx_get(struct nlx *nl, struct nl_msg *msg, nlx_dump_fn fn, void *arg)
+{
+	struct nlmsghdr *req = nlmsg_hdr(msg), *h = (void *)nl->in;
+	uint32_t seq;
+	ssize_t len;
+	int rc;
+
+	nl->why[0] = '\0';
+	finish(nl, msg);
+	seq = req->nlmsg_seq;
+	rc = send_bytes(nl, req, req->nlmsg_len);
+	nlmsg_free(msg);
+	while (rc == 0) {
+		int left;
+
+		len = receive(nl, nl->in, NLX_IN_SIZE);
+		if (len < 0)
+			return len;
+		left = len;
+		/* what was left of an earlier answer is passed over */
+		if (!nlmsg_ok(h, left) || h->nlmsg_seq != seq)
+			continue;
+		if (h->nlmsg_type == NLMSG_ERROR)
+			return ((struct nlmsgerr *)nlmsg_data(h))->error;
+		fn(h, arg);
+		break;
+	}
+	return rc;
+}
+
 void nlx_batch_add(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg)
 {
 	struct nlmsghdr *h = nlmsg_hdr(msg);

@@ -25,6 +25,11 @@ void nlx_shut(struct nlx *nl);
  * or -errno, with nl->why set to the kernel's text ("" if it gave none). */
 int nlx_ask(struct nlx *nl, struct nl_msg *msg);
 
+/* Asks for one object: fn is called for what is answered. Frees the message.
+ * 0 or -errno. */
+typedef void (*nlx_dump_fn)(struct nlmsghdr *h, void *arg);
+int nlx_get(struct nlx *nl, struct nl_msg *msg, nlx_dump_fn fn, void *arg);
+
 /* Several requests in one system call: the kernel handles them all before
  * it returns, so no signal falls between them. They are not a transaction:
  * a failing one does not stop the next. */
@@ -45,7 +50,6 @@ int nlx_batch_send(struct nlx *nl, struct nlx_batch *b, unsigned int *failed,
 /* Dumps a table: fn is called for every message. A dump that the kernel
  * calls inconsistent is repeated, up to 8 times; `again` (may be NULL) is
  * called before each repetition to forget what was collected. 0 or -errno. */
-typedef void (*nlx_dump_fn)(struct nlmsghdr *h, void *arg);
 int nlx_dump(struct nlx *nl, struct nl_msg *msg, nlx_dump_fn fn,
 	    void (*again)(void *arg), void *arg);
 

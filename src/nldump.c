@@ -236,27 +236,67 @@ static struct nl_msg *request(int type, void *head, size_t len)
 	return msg;
 }
 
-int nldump_all(struct nlx *nl, struct kstate *k)
+/* All but the links. */
+static int dump_rest(struct nlx *nl, struct kstate *k)
 {
-	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
 	struct ifaddrmsg addr = { .ifa_family = AF_UNSPEC };
 	struct rtmsg route = { .rtm_family = AF_UNSPEC };
 	struct ndmsg neigh = { .ndm_family = AF_UNSPEC };
 	int rc;
 
-	rc = nlx_dump(nl, request(RTM_GETLINK, &link, sizeof(link)), on_link,
-		     again_links, k);
-	if (rc == 0)
-		rc = nlx_dump(nl, request(RTM_GETADDR, &addr, sizeof(addr)),
-			     on_addr, again_addrs, k);
+	rc = nlx_dump(nl, request(RTM_GETADDR, &addr, sizeof(addr)), on_addr,
+		      again_addrs, k);
 	if (rc == 0)
 		rc = nlx_dump(nl, request(RTM_GETROUTE, &route, sizeof(route)),
 			     on_route, again_routes, k);
 	if (rc == 0)
 		rc = nlx_dump(nl, request(RTM_GETNEIGH, &neigh, sizeof(neigh)),
 			      on_neigh, again_neighs, k);
+	return rc;
+}
+
+int nldump_all(struct nlx *nl, struct kstate *k)
+{
+	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
+	int rc;
+
+	rc = nlx_dump(nl, request(RTM_GETLINK, &link, sizeof(link)), on_link,
+		     again_links, k);
+	if (rc == 0)
+		rc = dump_rest(nl, k);
 	if (rc < 0)
 		kstate_free(k);
+	return rc;
+}
+
+int nldump_again(struct nlx *nl, struct kstate *k, const struct list *names)
+{
+	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
+	struct kstate new = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; i < k->n_links; i++) {
+		struct klink *l = &k->links[i];
+
+		if (list_has(names, l->name))
+			continue;
+		kstate_add_link(&new, l);
+		l->screen = NULL;	/* the copy has it */
+	}
+	for (size_t i = 0; rc == 0 && i < names->n; i++) {
+		struct nl_msg *msg = request(RTM_GETLINK, &link, sizeof(link));
+
+		nla_put_string(msg, IFLA_IFNAME, names->v[i].text);
+		rc = nlx_get(nl, msg, on_link, &new);
+		if (rc == -ENODEV)
+			rc = 0;
+	}
+	if (rc == 0)
+		rc = dump_rest(nl, &new);
+	kstate_free(k);
+	if (rc < 0)
+		kstate_free(&new);
+	*k = new;
 	return rc;
 }
 

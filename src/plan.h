@@ -29,6 +29,8 @@ struct plan_input {
 			   const char *bridge);
 	/* The text to load for a bridge (caller frees), NULL after an error
 	 * message; user and group names to ids. */
+	/* What a bridge's recorded rules were; NULL if that is not known. */
+	const char *(*fw_saved)(void *arg, struct saved_bridge *b);
 	char *(*fw_text)(void *arg, const struct bridge *b);
 	bool (*user_id)(void *arg, const char *name, bool group,
 			uint32_t *id);

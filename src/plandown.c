@@ -56,13 +56,14 @@ static struct op *firewall_op(const char *bridge, const char *backend,
 }
 
 /* What would bring back the rules that are loaded now. */
-static struct op *firewall_undo(const struct saved_bridge *sb,
-				const char *bridge, const char *backend,
-				bool loaded)
+static struct op *firewall_undo(const struct plan_input *in,
+				struct saved_bridge *sb, const char *bridge,
+				const char *backend, bool loaded)
 {
-	bool known = sb && sb->fw_text && streq(sb->fw_backend, backend);
-	struct op *undo = firewall_op(bridge, backend,
-				      loaded && known ? sb->fw_text : "");
+	const char *text = loaded && sb && sb->fw_backend &&
+			   streq(sb->fw_backend, backend) ?
+			   in->fw_saved(in->arg, sb) : NULL;
+	struct op *undo = firewall_op(bridge, backend, text ? text : "");
 
 	undo->may_fail = true;
 	return undo;
@@ -84,7 +85,7 @@ static void remove_firewall(const struct plan_input *in, struct plan *p,
 	op->backend = steal(&made->backend);
 	op->text = steal(&made->text);
 	op_free(made);
-	op_add_undo(op, firewall_undo(sb, name, backend, true));
+	op_add_undo(op, firewall_undo(in, sb, name, backend, true));
 	if (sb)
 		saved_set_firewall(sb, NULL, NULL, NULL);
 }
@@ -109,6 +110,7 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 	const char *backend = sb && sb->fw_backend ? sb->fw_backend :
 			      in->fw_backend;
 	bool iptables = streq(backend, "iptables");
+	bool as_loaded;
 	struct op *op;
 
 	/* the recorded ones first, since their record brings them back; the
@@ -127,12 +129,13 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 	/* rules for veths that are made anew are no rules for these */
 	if (!veth_missing(in, b))
 		digest = in->fw_digest(in->arg, in->fw_backend, name);
-	if (digest && sb && sb->fw_digest && streq(digest, sb->fw_digest) &&
-	    streq(text, sb->fw_text))
+	as_loaded = digest && sb && sb->fw_digest &&
+		    streq(digest, sb->fw_digest);
+	if (as_loaded && sb->fw_hash == hash_text(text, strlen(text)))
 		return;
-	if (digest && sb && sb->fw_digest && streq(digest, sb->fw_digest) &&
-	    streq(in->fw_backend, "nftables") && sb->fw_text)
-		delta = fw_delta(sb->fw_text, text);
+	if (as_loaded && streq(in->fw_backend, "nftables") &&
+	    in->fw_saved(in->arg, sb))
+		delta = fw_delta(in->fw_saved(in->arg, sb), text);
 	op = plan_add(p, OP_FIREWALL, digest ? CLASS_SET : CLASS_CREATE,
 		      name, name, "%s %s's %s rules", delta ?
 		      "change elements of" : digest ? "replace" : "load",
@@ -142,7 +145,7 @@ void plan_firewall(const struct plan_input *in, struct plan *p,
 	op->backend = xstrdup(in->fw_backend);
 	op->text = xstrdup(text);
 	op->delta = steal(&delta);
-	op_add_undo(op, firewall_undo(sb, name, in->fw_backend, digest));
+	op_add_undo(op, firewall_undo(in, sb, name, in->fw_backend, digest));
 	if (sb)
 		saved_set_firewall(sb, in->fw_backend, text, "");
 }

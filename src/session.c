@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,6 +41,13 @@ static char *ask_text(void *arg, const struct bridge *b)
 			strmap_put(&s->texts, b->name, text);
 	}
 	return text ? xstrdup(text) : NULL;
+}
+
+static const char *ask_saved(void *arg, struct saved_bridge *b)
+{
+	struct session *s = arg;
+
+	return state_rules(b, s->cli->root);
 }
 
 static bool ask_account(void *arg, const char *name, bool group, uint32_t *id)
@@ -198,12 +206,46 @@ static void mark_ours(struct session *s)
 	}
 }
 
-int session_dump(struct session *s)
-{
-	int rc;
+/* A few links are asked for one by one; more are a dump. */
+#define MAX_TOUCHED 16
 
-	kstate_free(&s->k);
-	rc = nldump_all(&s->nl, &s->k);
+static void touch(struct list *names, const char *name, size_t len)
+{
+	_cleanup_free_ char *s = xstrndup(name, len);
+
+	if (len && len < IFNAMSIZ && !list_has(names, s))
+		list_add(names, s, (struct src){ 0 });
+}
+
+/* The links that plans speak of: no other one has changed. False if they are
+ * many. */
+static bool touched(const struct plan *p, struct list *names)
+{
+	for (; p; p = p->before) {
+		for (size_t i = 0; i < p->n; i++) {
+			const struct op *op = p->v[i];
+			const char *all[] = { op->object, op->bridge, op->peer,
+					      op->set.master };
+			const char *conf = op->path ?
+				strstr(op->path, "/conf/") : NULL;
+
+			for (size_t k = 0; k < N_ELEMENTS(all); k++)
+				touch(names, all[k], strlen(all[k]));
+			if (conf)
+				touch(names, conf + 6, strcspn(conf + 6, "/"));
+			if (names->n + op->names.n > MAX_TOUCHED)
+				return false;
+			for (size_t k = 0; k < op->names.n; k++)
+				touch(names, op->names.v[k],
+				      strlen(op->names.v[k]));
+		}
+	}
+	return true;
+}
+
+/* What is asked for only where somebody needs it; on a dump's heels. */
+static int finish_dump(struct session *s, int rc)
+{
 	if (rc == 0 && has_proxies(s))
 		rc = nldump_proxies(&s->nl, &s->k);
 	if (rc == 0 && has_screens(s))
@@ -226,6 +268,61 @@ int session_dump(struct session *s)
 			b->four = w.four;
 	}
 	return RC_OK;
+}
+
+int session_dump(struct session *s, const struct plan *done)
+{
+	struct list names = { 0 };
+	int rc;
+
+	if (done && touched(done, &names)) {
+		rc = nldump_again(&s->nl, &s->k, &names);
+	} else {
+		kstate_free(&s->k);
+		rc = nldump_all(&s->nl, &s->k);
+	}
+	list_free(&names);
+	return finish_dump(s, rc);
+}
+
+/* ---- the first dump ------------------------------------------------------ */
+
+static void *dump_thread(void *arg)
+{
+	struct dump *d = arg;
+
+	d->rc = nldump_all(&d->nl, &d->k);
+	return NULL;
+}
+
+int dump_begin(struct dump *d)
+{
+	int rc;
+
+	*d = (struct dump){ 0 };
+	rc = nlx_open(&d->nl, NETLINK_ROUTE);
+	if (rc < 0) {
+		msg_error("netlink: %s", strerror(-rc));
+		return RC_FAILED;
+	}
+	d->running = pthread_create(&d->thread, NULL, dump_thread, d) == 0;
+	if (!d->running)
+		dump_thread(d);
+	return RC_OK;
+}
+
+static void dump_wait(struct dump *d)
+{
+	if (d->running)
+		pthread_join(d->thread, NULL);
+	d->running = false;
+}
+
+void dump_end(struct dump *d)
+{
+	dump_wait(d);
+	kstate_free(&d->k);
+	nlx_shut(&d->nl);
 }
 
 /* Rules that nobody can load, or nobody may look at, are said. */
@@ -357,20 +454,20 @@ static void choose_modes(struct session *s, bool may_ask)
 }
 
 int session_open(struct session *s, const struct cli *c,
-		 const struct model *m, bool down)
+		 const struct model *m, struct dump *d, bool down)
 {
 	int rc;
 
 	*s = (struct session){ .cli = c, .m = m };
-	rc = nlx_open(&s->nl, NETLINK_ROUTE);
-	if (rc < 0) {
-		msg_error("netlink: %s", strerror(-rc));
-		return RC_FAILED;
-	}
 	if (facts_read_few(&s->f, m, c->root) < 0)
 		return RC_FAILED;
 	state_load(&s->st, c->root);
-	rc = session_dump(s);
+	dump_wait(d);
+	s->nl = d->nl;
+	s->k = d->k;
+	d->nl = (struct nlx){ 0 };
+	d->k = (struct kstate){ 0 };
+	rc = finish_dump(s, d->rc);
 	if (rc == RC_OK)
 		rc = choose(s, down);
 	s->in = (struct plan_input){
@@ -379,7 +476,7 @@ int session_open(struct session *s, const struct cli *c,
 		.n_bridges = s->n_bridges, .gone = (const char *const *)s->gone,
 		.n_gone = s->n_gone, .fw_backend = choose_backend(m),
 		.sysctl = ask_sysctl, .fw_digest = ask_digest,
-		.fw_text = ask_text, .user_id = ask_account,
+		.fw_text = ask_text, .fw_saved = ask_saved, .user_id = ask_account,
 		.tap_held = ask_held, .dns_files = ask_dns_files,
 		.dns_runs = ask_dns_runs, .leases = ask_leases,
 		.dhcp_client = ask_client,
@@ -411,6 +508,7 @@ void session_close(struct session *s)
 
 int session_save(struct session *s)
 {
+	bool changed = false;
 	int rc;
 
 	for (size_t i = 0; i < s->st.n_bridges; i++) {
@@ -421,8 +519,11 @@ int session_save(struct session *s)
 
 			free(b->fw_digest);
 			b->fw_digest = d ? d : xstrdup("");
+			changed = true;
 		}
 	}
+	if (!changed)
+		return 0;
 	rc = state_save(&s->st, s->cli->root);
 	if (rc < 0)
 		msg_error("%s/run/netbr/state.json can't be written: %s",

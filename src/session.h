@@ -2,6 +2,8 @@
 #ifndef NETBR_SESSION_H
 #define NETBR_SESSION_H
 
+#include <pthread.h>
+
 #include "cli.h"
 #include "nl.h"
 #include "plan.h"
@@ -21,16 +23,30 @@ struct session {
 	struct strmap texts;	/* bridge -> its firewall text, made once */
 };
 
-/* Opens netlink, reads facts and record, chooses the bridges. Returns RC_OK
- * or an exit code after a message. */
+/* The kernel's state, read by a thread while the config is: with 1000 taps
+ * each takes as long as the other. */
+struct dump {
+	pthread_t thread;
+	bool running;
+	struct nlx nl;
+	struct kstate k;
+	int rc;
+};
+/* RC_OK or an exit code after a message; dump_end() in any case. */
+int dump_begin(struct dump *d);
+void dump_end(struct dump *d);
+
+/* Takes over the dump, reads facts and record, chooses the bridges. Returns
+ * RC_OK or an exit code after a message. */
 int session_open(struct session *s, const struct cli *c,
-		 const struct model *m, bool down);
-/* Dumps the kernel (again). RC_OK or an exit code. */
-int session_dump(struct session *s);
+		 const struct model *m, struct dump *d, bool down);
+/* Dumps the kernel again, after these plans (by way of `before`; NULL: by
+ * whatever may have changed it). RC_OK or an exit code. */
+int session_dump(struct session *s, const struct plan *done);
 void session_close(struct session *s);
 /* Was no bridge named? */
 bool session_all(const struct session *s);
-/* Writes the record; after OP_FIREWALL steps with the new digests. */
+/* Writes the digests of what OP_FIREWALL steps have loaded to the record. */
 int session_save(struct session *s);
 
 #endif

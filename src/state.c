@@ -1,5 +1,6 @@
 #include "state.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -168,6 +169,7 @@ void saved_set_firewall(struct saved_bridge *b, const char *backend,
 
 	b->fw_backend = dup_or_null(backend);
 	b->fw_text = dup_or_null(text);
+	b->fw_hash = text ? hash_text(text, strlen(text)) : 0;
 	b->fw_digest = dup_or_null(digest);
 	for (size_t i = 0; i < N_ELEMENTS(old); i++)
 		free(old[i]);
@@ -296,7 +298,8 @@ static json_t *bridge_to_json(const struct saved_bridge *b)
 	if (b->fw_backend) {
 		json_object_set_new(o, "fw_backend",
 				    json_string(b->fw_backend));
-		json_object_set_new(o, "fw_text", json_string(b->fw_text));
+		json_object_set_new(o, "fw_hash", json_integer(
+			(json_int_t)b->fw_hash));
 		json_object_set_new(o, "fw_digest", json_string(b->fw_digest));
 	}
 	return o;
@@ -379,10 +382,11 @@ static void bridge_from_json(struct state *s, json_t *o)
 	b->dns_hosts = json_integer_value(json_object_get(o, "dns_hosts"));
 	if (*text_of(o, "client"))
 		b->client = xstrdup(text_of(o, "client"));
-	if (*text_of(o, "fw_backend"))
-		saved_set_firewall(b, text_of(o, "fw_backend"),
-				   text_of(o, "fw_text"),
-				   text_of(o, "fw_digest"));
+	if (!*text_of(o, "fw_backend"))
+		return;
+	saved_set_firewall(b, text_of(o, "fw_backend"), NULL,
+			   text_of(o, "fw_digest"));
+	b->fw_hash = json_integer_value(json_object_get(o, "fw_hash"));
 }
 
 static void state_from_json(struct state *s, json_t *root)
@@ -405,13 +409,113 @@ static void state_from_json(struct state *s, json_t *root)
 	}
 }
 
+static void copy_raws(struct raw **dst, size_t *n_dst, const struct raw *v,
+		      size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		saved_add_raw(dst, n_dst, v[i].v, v[i].len);
+}
+
+static void copy_bridge(struct saved_bridge *d, const struct saved_bridge *s)
+{
+	*d = *s;
+	d->addrs = d->routes = NULL;
+	d->ports = NULL;
+	d->added = NULL;
+	d->n_addrs = d->n_routes = d->n_ports = d->n_added = 0;
+	copy_raws(&d->addrs, &d->n_addrs, s->addrs, s->n_addrs);
+	copy_raws(&d->routes, &d->n_routes, s->routes, s->n_routes);
+	for (size_t i = 0; i < s->n_ports; i++) {
+		ARRAY_GROW(d->ports, d->n_ports);
+		d->ports[d->n_ports++] = s->ports[i];
+	}
+	for (size_t i = 0; i < s->n_added; i++) {
+		ARRAY_GROW(d->added, d->n_added);
+		d->added[d->n_added++] = xstrdup(s->added[i]);
+	}
+	d->fw_backend = dup_or_null(s->fw_backend);
+	d->fw_text = dup_or_null(s->fw_text);
+	d->fw_digest = dup_or_null(s->fw_digest);
+	d->client = dup_or_null(s->client);
+}
+
 void state_copy(struct state *dst, const struct state *src)
 {
-	json_t *j = state_to_json(src);
-
 	*dst = (struct state){ 0 };
-	state_from_json(dst, j);
-	json_decref(j);
+	for (size_t i = 0; i < src->n_bridges; i++) {
+		ARRAY_GROW(dst->bridges, dst->n_bridges);
+		copy_bridge(&dst->bridges[dst->n_bridges++], &src->bridges[i]);
+	}
+	for (size_t i = 0; i < src->n_sysctls; i++) {
+		const struct saved_sysctl *y = &src->sysctls[i];
+
+		for (size_t k = 0; k < y->n_bridges; k++)
+			state_note_sysctl(dst, y->path, y->old, y->set,
+					  y->bridges[k]);
+	}
+}
+
+/* ---- rules -------------------------------------------------------------- */
+
+static char *rules_name(const struct saved_bridge *b)
+{
+	return xasprintf("rules-%s-%016llx", b->name,
+			 (unsigned long long)b->fw_hash);
+}
+
+static char *rules_path(const struct saved_bridge *b, const char *root)
+{
+	_cleanup_free_ char *name = rules_name(b);
+	_cleanup_free_ char *below = xasprintf("/run/netbr/%s", name);
+
+	return path_join(root, below);
+}
+
+const char *state_rules(struct saved_bridge *b, const char *root)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_buf_ struct buf text = { 0 };
+
+	if (!b || !b->fw_backend || b->fw_text)
+		return b && b->fw_backend ? b->fw_text : NULL;
+	path = rules_path(b, root);
+	if (buf_read_file(&text, path, 64 << 20) == 0 &&
+	    hash_text(buf_str(&text), text.len) == b->fw_hash)
+		b->fw_text = xstrdup(buf_str(&text));
+	return b->fw_text;
+}
+
+static int save_rules(const struct saved_bridge *b, const char *root)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (!b->fw_backend || !b->fw_text)
+		return 0;
+	path = rules_path(b, root);
+	return access(path, F_OK) == 0 ? 0 : file_replace(path, b->fw_text);
+}
+
+void state_tidy(const struct state *s, const char *root)
+{
+	_cleanup_free_ char *path = path_join(root, "/run/netbr");
+	DIR *dir = opendir(path);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		bool used = !str_begins(e->d_name, "rules-");
+
+		for (size_t i = 0; !used && i < s->n_bridges; i++) {
+			_cleanup_free_ char *name = rules_name(&s->bridges[i]);
+
+			used = s->bridges[i].fw_backend &&
+			       streq(e->d_name, name);
+		}
+		if (!used && unlinkat(dirfd(dir), e->d_name, 0) < 0)
+			msg_debug("%s/%s: %s", path, e->d_name,
+				  strerror(errno));
+	}
+	if (dir)
+		closedir(dir);
 }
 
 /* ---- the file --------------------------------------------------------- */
@@ -469,11 +573,15 @@ int state_save(const struct state *s, const char *root)
 	_cleanup_free_ char *aside = xasprintf("%s.old", path);
 	_cleanup_free_ char *text = NULL;
 	json_t *j;
-	int rc;
+	int rc = 0;
 
 	if (!s->n_bridges && !s->n_sysctls)
 		return unlink(path) < 0 && errno != ENOENT &&
 		       errno != EISDIR ? -errno : 0;
+	for (size_t i = 0; rc == 0 && i < s->n_bridges; i++)
+		rc = save_rules(&s->bridges[i], root);
+	if (rc < 0)
+		return rc;
 	j = state_to_json(s);
 	text = json_dumps(j, JSON_INDENT(1) | JSON_SORT_KEYS);
 	json_decref(j);

@@ -31,7 +31,9 @@ struct saved_bridge {
 				 * on the bridge: "a CIDR", "r TEXT"; links
 				 * about to be made: "n NAME" */
 	size_t n_added;
-	char *fw_backend, *fw_text, *fw_digest;	/* NULL: none loaded */
+	char *fw_backend, *fw_digest;	/* NULL: none loaded */
+	uint64_t fw_hash;	/* of their text: it has a file of its own */
+	char *fw_text;		/* NULL: not read; see state_rules() */
 	uint64_t dns_conf, dns_hosts;	/* what our dnsmasq has read; 0: it
 					 * was not started */
 	char *client;		/* the DHCP client that the uplink had, one
@@ -57,8 +59,15 @@ char *state_boot_id(void);
 /* Reads the file under root; anything wrong with it gives an empty state
  * and a warning, and so does one of another boot. */
 void state_load(struct state *s, const char *root);
-/* Writes it atomically (removes the file when empty). 0 or -errno. */
+/* Writes it atomically (removes the file when empty), and rules that have no
+ * file yet. 0 or -errno. */
 int state_save(const struct state *s, const char *root);
+/* The text of a bridge's rules, read when it is asked for; NULL if there are
+ * none, or their file is gone or another one. */
+const char *state_rules(struct saved_bridge *b, const char *root);
+/* Removes files of rules that no bridge of the state has: those of before a
+ * run that can't be undone any more. */
+void state_tidy(const struct state *s, const char *root);
 void state_free(struct state *s);
 /* A deep copy, for going back. */
 void state_copy(struct state *dst, const struct state *src);

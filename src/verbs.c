@@ -129,7 +129,8 @@ static int verify(struct work *w)
 	while (rc == RC_OK) {
 		struct plan *left;
 
-		if (session_save(w->s) < 0 || session_dump(w->s) != RC_OK)
+		if (session_save(w->s) < 0 ||
+		    session_dump(w->s, &w->plans[w->n_plans - 1]) != RC_OK)
 			return take_back(w);
 		left = next_plan(w);
 		w->s->in.no_screens = run_screens_missing;
@@ -163,7 +164,7 @@ static int up_gone(struct work *w)
 		return RC_OK;
 	}
 	rc = execute(w);
-	return rc == RC_OK ? session_dump(w->s) : rc;
+	return rc == RC_OK ? session_dump(w->s, p) : rc;
 }
 
 /* Everything `up` does; the guard watches still. */
@@ -205,8 +206,10 @@ int verb_up(struct session *s)
 	work_begin(&w, s);
 	rc = up_steps(&w, false);
 	if (rc == RC_OK) {
-		if (w.steps)
+		if (w.steps) {
 			report_hints(s);
+			state_tidy(&s->st, s->cli->root);
+		}
 		say_done(&w, "up");
 		oldfiles_forget(s->cli->root);
 	}
@@ -226,8 +229,10 @@ int verb_down(struct session *s)
 		rc = execute(&w);
 	if (rc == RC_OK && session_save(s) < 0)
 		rc = take_back(&w);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		state_tidy(&s->st, s->cli->root);
 		say_done(&w, "down");
+	}
 	work_end(&w);
 	return rc;
 }

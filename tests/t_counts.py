@@ -70,7 +70,12 @@ def test_add_one():
     eq(c["tun opens"], 1)
     eq(c["hups"], 1)
     eq(c["programs"], 1)        # nft
-    names = set(re.findall(r'nla_type=IFLA_IFNAME\}, "([^"]+)"', c["text"]))
+    names, kind = set(), ""
+    for k, name in re.findall(r'nlmsg_type=RTM_([A-Z]+)LINK|'
+                              r'nla_type=IFLA_IFNAME\}, "([^"]+)"', c["text"]):
+        kind = k or kind
+        if name and kind != "GET":
+            names.add(name)
     eq(names, {"tnew"})
     time.sleep(0.2)
     monitor.terminate()
