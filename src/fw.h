@@ -31,9 +31,12 @@ void fw_dropping_chains(const char *bridge, struct list *out);
  * family; chain NULL: in any)? */
 bool fw_table_names(const char *chain, const char *table, const char *ifname);
 
-/* Runs a few nftables commands in one transaction, without the rest of the
- * rules. 0 or -errno. */
-int fw_change(const char *commands);
+/* Changes a few elements of a bridge's sets (what fw_delta() says) in one
+ * transaction, without the rest of the rules. 0 or -errno. */
+int fw_change(const char *bridge, const char *commands);
+
+/* Lets go of what the functions here keep. */
+void fw_end(void);
 
 /* Renders what to load. NULL after an error message. */
 char *fw_text(const struct model *m, const struct facts *f,

@@ -176,19 +176,32 @@ int nlx_get(struct nlx *nl, struct nl_msg *msg, nlx_dump_fn fn, void *arg)
 	return rc;
 }
 
+static void batch_put(struct nlx_batch *b, struct nl_msg *msg)
+{
+	static const char pad[NLMSG_ALIGNTO];
+	struct nlmsghdr *h = nlmsg_hdr(msg);
+
+	buf_add(&b->bytes, h, h->nlmsg_len);
+	buf_add(&b->bytes, pad, NLMSG_ALIGN(h->nlmsg_len) - h->nlmsg_len);
+	nlmsg_free(msg);
+}
+
 void nlx_batch_add(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg)
 {
 	struct nlmsghdr *h = nlmsg_hdr(msg);
-	static const char pad[NLMSG_ALIGNTO];
 
 	h->nlmsg_flags |= NLM_F_ACK;
 	finish(nl, msg);
 	if (!b->n++)
 		b->first_seq = h->nlmsg_seq;
 	nl->changes++;
-	buf_add(&b->bytes, h, h->nlmsg_len);
-	buf_add(&b->bytes, pad, NLMSG_ALIGN(h->nlmsg_len) - h->nlmsg_len);
-	nlmsg_free(msg);
+	batch_put(b, msg);
+}
+
+void nlx_batch_mark(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg)
+{
+	finish(nl, msg);
+	batch_put(b, msg);
 }
 
 int nlx_batch_send(struct nlx *nl, struct nlx_batch *b, unsigned int *failed,

@@ -40,6 +40,8 @@ struct nlx_batch {
 };
 /* Adds and frees a message. */
 void nlx_batch_add(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg);
+/* Adds and frees what is not answered, the marks around a transaction. */
+void nlx_batch_mark(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg);
 /* Sends; *failed gets the number of the first message that failed in a way
  * that ignore() (may be NULL) does not call harmless. Returns 0 or that
  * one's -errno. The batch is empty afterwards. */

@@ -126,7 +126,7 @@ static int do_op(const struct run_env *e, const struct op *op)
 			announce_guests(op->bridge, op->value);
 		return 0;
 	case OP_FIREWALL:
-		if (op->delta && fw_change(op->delta) == 0)
+		if (op->delta && fw_change(op->bridge, op->delta) == 0)
 			return 0;
 		rc = fw_load(op->backend, op->bridge, op->text, &text);
 		set_why(text);

@@ -496,6 +496,7 @@ void session_close(struct session *s)
 		if (s->texts.v[i].key)
 			free(s->texts.v[i].value);
 	strmap_free(&s->texts);
+	fw_end();
 	free(s->bridges);
 	for (size_t i = 0; i < s->n_gone; i++)
 		free(s->gone[i]);

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define HELPER_TIMEOUT 20
+
 unsigned int spawn_count;
 
 static const char *const directories[] = {
@@ -169,4 +171,24 @@ int spawn_run(const char *const argv[], const char *input, size_t input_len,
 	if (got < 0)
 		return -errno;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+}
+
+int spawn_helper(const char *const argv[], const char *input, char **why)
+{
+	_cleanup_buf_ struct buf err = { 0 };
+	int rc = spawn_run(argv, input, strlen(input), &err, &err,
+			   HELPER_TIMEOUT);
+
+	if (rc == 0)
+		return 0;
+	if (rc == -ENOENT)
+		*why = xasprintf("%s is not installed", argv[0]);
+	else if (rc == -ETIMEDOUT)
+		*why = xasprintf("%s did not end within %d seconds", argv[0],
+				 HELPER_TIMEOUT);
+	else
+		*why = xasprintf("%s: %.*s", argv[0],
+				 (int)strcspn(buf_str(&err), "\n"),
+				 buf_str(&err));
+	return rc < 0 ? rc : -EINVAL;
 }

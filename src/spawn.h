@@ -15,6 +15,10 @@ char *spawn_find(const char *program);
 int spawn_run(const char *const argv[], const char *input, size_t input_len,
 	      struct buf *out, struct buf *err, unsigned int timeout_s);
 
+/* Runs a program that says nothing where all is well; *why (caller frees)
+ * gets the first line of what it says otherwise. 0 or -errno. */
+int spawn_helper(const char *const argv[], const char *input, char **why);
+
 /* How many programs this process has started. */
 extern unsigned int spawn_count;
 

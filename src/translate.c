@@ -74,10 +74,10 @@ void translations_load(struct translations *t, const char *bridge)
 	static const char *const maps[] = { "static4", "static6", "learned4",
 					    "learned6" };
 	_cleanup_free_ char *table = xasprintf("netbr-%s", bridge);
-	struct nlx nl;
+	struct nlx *nl = nft_socket();
 
 	*t = (struct translations){ 0 };
-	if (nlx_open(&nl, NETLINK_NETFILTER) < 0)
+	if (!nl)
 		return;
 	for (size_t i = 0; i < 2 * N_ELEMENTS(maps); i++) {
 		const char *map = maps[i / 2];
@@ -87,9 +87,8 @@ void translations_load(struct translations *t, const char *bridge)
 
 		nla_put_string(msg, NFTA_SET_ELEM_LIST_TABLE, table);
 		nla_put_string(msg, NFTA_SET_ELEM_LIST_SET, map);
-		nlx_dump(&nl, msg, on_element, NULL, &r);
+		nlx_dump(nl, msg, on_element, NULL, &r);
 	}
-	nlx_shut(&nl);
 }
 
 /* ---- what the kernel lacks ------------------------------------------------ */

@@ -69,7 +69,7 @@ def test_add_one():
     c = counted("up")
     eq(c["tun opens"], 1)
     eq(c["hups"], 1)
-    eq(c["programs"], 1)        # nft
+    eq(c["programs"], 0)        # not even nft
     names, kind = set(), ""
     for k, name in re.findall(r'nlmsg_type=RTM_([A-Z]+)LINK|'
                               r'nla_type=IFLA_IFNAME\}, "([^"]+)"', c["text"]):
@@ -84,6 +84,100 @@ def test_add_one():
     assert said and all(l.startswith("add element bridge netbr-br0 ")
                         for l in said), said
     in_sync()
+
+
+def rules():
+    """What is loaded, in an order of its own."""
+    text = run("nft", "list", "ruleset").out
+    return sorted(p.strip() for p in re.split(r"[,{}\n]", text) if p.strip())
+
+
+def test_elements_are_what_nft_makes_of_them():
+    """Elements are changed over netlink, without nft: what is there then is
+    what nft makes of the whole text."""
+    lan = Lan()
+    ip("addr", "add", "10.99.0.2/24", "dev", "eth0")
+    head = "firewall = nftables\nbridge br0 { mode = macnat uplink = eth0 " \
+        "address = 10.99.0.2/24 gateway = 10.99.0.1 }\n" \
+        "bridge br1 { mode = routed address = { 10.5.0.1/24, fd05::1/64 } }\n"
+    edits = [
+        "guest a { bridge = br0 mac = 52:54:00:00:00:01 ip = 10.99.0.5 }\n"
+        "guest b { bridge = br1 mac = 52:54:00:00:00:02 "
+        "ip = { 10.5.0.9, fd05::9 } }\n",
+        "guest a { bridge = br0 mac = 52:54:00:00:00:01 ip = { 10.99.0.6, "
+        "fd99::6 } }\n"
+        "guest b { bridge = br1 mac = 52:54:00:00:00:02 "
+        "ip = { 10.5.0.8, fd05::9 } }\n"
+        "guest c { bridge = br0 mac = 52:54:00:00:00:03 ip = 10.99.0.7 }\n",
+        "guest a { bridge = br0 mac = 52:54:00:00:00:11 ip = 10.99.0.6 }\n"
+        "guest b { bridge = br1 mac = 52:54:00:00:00:12 ip = 10.5.0.8 }\n",
+    ]
+    started = []
+    for text in edits + [edits[0]]:
+        conf(head + text)
+        c = counted("up")
+        started.append(c["programs"])
+        changed = rules()
+        run("nft", "flush", "ruleset")
+        up()
+        eq(changed, rules())
+    print("note: %d elements and rules; programs started: %s" % (
+        len(changed), started))
+    in_sync()
+
+
+def test_unknown_elements_are_left_to_nft():
+    """A template of the user's with a type of its own."""
+    os.makedirs("/etc/netbr/templates")
+    text = open(TOP + "/templates/nftables.tmpl").read()
+    with open("/etc/netbr/templates/nftables.tmpl", "w") as f:
+        f.write(text + "{{#filters}}\n"
+                "add set bridge {{fw}} ports { type inet_service; }\n"
+                "add element bridge {{fw}} ports {\n"
+                "{{#filtered}}\n0x00{{! }}50,\n{{/filtered}}\n"
+                "{{#own4}}\n0x0016,\n{{/own4}}\n}\n{{/filters}}\n")
+    conf("firewall = nftables\n" + config(1))
+    up()
+    contains(run("nft", "list", "ruleset").out, "elements = { 80 }")
+    conf("firewall = nftables\n" + config(1, "ip = 10.1.1.1"))
+    up()
+    contains(run("nft", "list", "ruleset").out, "elements = { 22, 80 }")
+    in_sync()
+
+
+def instructions(n):
+    """Of a `netbr-gen write` of n guests in an empty root, by callgrind; and
+    the memory of one without it, in MiB."""
+    root = "/run/gen%d" % n
+    os.makedirs(root + "/etc")
+    conf("firewall = nftables\nbridge br0 { mode = isolated }\n" + "".join(
+        "guest g%d { tap = t%d mac = 52:54:00:00:%02x:%02x owner = 1 "
+        "ip = 10.0.%d.%d }\n" % (i, i, i >> 8, i & 255, 1 + i // 250,
+                                 1 + i % 250) for i in range(n)),
+         root + "/etc/vmnet.conf")
+    p = run("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
+            GEN, "-q", "-r", root, "write")
+    n = [int(x) for x in re.findall(r"Collected : (\d+)", p.err)]
+    sh("rm -r %s/etc/netbr %s/etc/conf.d" % (root, root))
+    pid = os.fork()
+    if not pid:
+        os.execv(GEN, [GEN, "-q", "-r", root, "write"])
+    _, status, usage = os.wait4(pid, 0)
+    eq(status, 0)
+    # the child that asks the shell is none of it
+    return max(n), usage.ru_maxrss / 1024
+
+
+def test_write_is_linear():
+    """100 million instructions at 1000 guests, at most 12 times as many at
+    10000, and 64 MiB of memory there."""
+    one, _ = instructions(1000)
+    ten, mib = instructions(10000)
+    print("note: %.1f and %.0f million instructions, %.0f MiB" % (
+        one / 1e6, ten / 1e6, mib))
+    assert one <= 100e6, one
+    assert ten <= 12 * one, ten / one
+    assert mib <= 64, mib
 
 
 def test_restart_starts_few_programs():
