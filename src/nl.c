@@ -94,16 +94,18 @@ static void finish(struct nlx *nl, struct nl_msg *msg)
 	h->nlmsg_pid = nl_socket_get_local_port(nl->sk);
 }
 
-/* Waits for the acknowledgements of `n` messages from first_seq on. */
-static int wait_acks(struct nlx *nl, uint32_t first_seq, unsigned int n,
-		     unsigned int *failed,
-		     bool (*ignore)(void *arg, unsigned int n, int rc),
-		     void *arg)
+/* Waits for the acknowledgement of the last of `n` messages from first_seq
+ * on; those before are answered only if they fail. */
+static int wait_ack(struct nlx *nl, uint32_t first_seq, unsigned int n,
+		    unsigned int *failed,
+		    bool (*ignore)(void *arg, unsigned int n, int rc),
+		    void *arg)
 {
 	char *p = nl->in;
+	bool last = false;
 	int rc = 0;
 
-	for (unsigned int got = 0; got < n;) {
+	while (!last) {
 		ssize_t len = receive(nl, p, NLX_IN_SIZE);
 		struct nlmsghdr *h = (struct nlmsghdr *)p;
 		int left = len;
@@ -116,7 +118,7 @@ static int wait_acks(struct nlx *nl, uint32_t first_seq, unsigned int n,
 			if (h->nlmsg_type != NLMSG_ERROR ||
 			    h->nlmsg_seq - first_seq >= n)
 				continue;
-			got++;
+			last |= h->nlmsg_seq - first_seq == n - 1;
 			if (e->error && rc == 0 &&
 			    !(ignore && ignore(arg, h->nlmsg_seq - first_seq,
 					       e->error))) {
@@ -143,7 +145,7 @@ int nlx_ask(struct nlx *nl, struct nl_msg *msg)
 	nl->changes++;
 	rc = send_bytes(nl, h, h->nlmsg_len);
 	nlmsg_free(msg);
-	return rc < 0 ? rc : wait_acks(nl, seq, 1, &failed, NULL, NULL);
+	return rc < 0 ? rc : wait_ack(nl, seq, 1, &failed, NULL, NULL);
 }
 
 int nlx_get(struct nlx *nl, struct nl_msg *msg, nlx_dump_fn fn, void *arg)
@@ -188,19 +190,21 @@ static void batch_put(struct nlx_batch *b, struct nl_msg *msg)
 
 void nlx_batch_add(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg)
 {
-	struct nlmsghdr *h = nlmsg_hdr(msg);
-
-	h->nlmsg_flags |= NLM_F_ACK;
 	finish(nl, msg);
 	if (!b->n++)
-		b->first_seq = h->nlmsg_seq;
+		b->first_seq = nlmsg_hdr(msg)->nlmsg_seq;
 	nl->changes++;
+	b->last = b->bytes.len;
 	batch_put(b, msg);
 }
 
 void nlx_batch_mark(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg)
 {
-	finish(nl, msg);
+	struct nlmsghdr *h = nlmsg_hdr(msg);
+
+	/* no number: those of the others follow each other */
+	h->nlmsg_flags |= NLM_F_REQUEST;
+	h->nlmsg_pid = nl_socket_get_local_port(nl->sk);
 	batch_put(b, msg);
 }
 
@@ -213,9 +217,12 @@ int nlx_batch_send(struct nlx *nl, struct nlx_batch *b, unsigned int *failed,
 	nl->why[0] = '\0';
 	*failed = 0;
 	if (b->n) {
+		((struct nlmsghdr *)(void *)(b->bytes.s + b->last))
+			->nlmsg_flags |= NLM_F_ACK;
 		rc = send_bytes(nl, b->bytes.s, b->bytes.len);
 		if (rc == 0)
-			rc = wait_acks(nl, b->first_seq, b->n, failed, ignore, arg);
+			rc = wait_ack(nl, b->first_seq, b->n, failed, ignore,
+				      arg);
 	}
 	buf_free(&b->bytes);
 	b->n = 0;

@@ -37,10 +37,12 @@ struct nlx_batch {
 	struct buf bytes;
 	unsigned int n;
 	uint32_t first_seq;
+	size_t last;		/* where the last one begins */
 };
 /* Adds and frees a message. */
 void nlx_batch_add(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg);
-/* Adds and frees what is not answered, the marks around a transaction. */
+/* Adds and frees a message whose answer nobody waits for: the marks around a
+ * transaction, a question for the sake of what it makes the kernel do. */
 void nlx_batch_mark(struct nlx *nl, struct nlx_batch *b, struct nl_msg *msg);
 /* Sends; *failed gets the number of the first message that failed in a way
  * that ignore() (may be NULL) does not call harmless. Returns 0 or that

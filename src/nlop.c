@@ -169,6 +169,24 @@ static struct nl_msg *link_message(const struct op *op, int *rc)
 	return msg;
 }
 
+/* Of a tap that nobody holds yet the kernel notes only up to a second later
+ * that it has no carrier, unless somebody asks (rtnetlink.c, rtnl_getlink()).
+ * Until then a bridge takes each new port for one that is up, and goes through
+ * all the others: 1000 ports are a million looks. */
+struct nl_msg *nlop_look(const struct op *op)
+{
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	struct nl_msg *msg;
+
+	if (op->kind != OP_LINK_SET || !(op->set.has & LS_MASTER) ||
+	    !(op->set.has & LS_ALIAS) || !*op->set.master)
+		return NULL;
+	msg = message(RTM_GETLINK, 0, &i, sizeof(i));
+	nla_put_string(msg, IFLA_IFNAME, op->object);
+	nla_put_u32(msg, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	return msg;
+}
+
 /* ---- addresses -------------------------------------------------------- */
 
 static struct nl_msg *addr_message(const struct op *op, int index)

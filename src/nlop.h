@@ -5,6 +5,10 @@
 #include "nl.h"
 #include "op.h"
 
+/* A question for the state of a link (few of its attributes): the kernel then
+ * takes note of a carrier that is gone. NULL for an operation that does not
+ * make a port of a link that we have just made. */
+struct nl_msg *nlop_look(const struct op *op);
 /* The message for a link, address or route operation; NULL with *rc set to
  * -errno if a link it names does not exist. */
 struct nl_msg *nlop_message(const struct op *op, int *rc);

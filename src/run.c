@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -285,7 +286,7 @@ enum run_result run_undo(const struct run_env *e, struct plan *p)
 
 /* ---- the guard -------------------------------------------------------- */
 
-/* What the run tells its guard: the number of the step that is begun, or: */
+/* What the run tells its guard. */
 enum { GUARD_END = -1, GUARD_HOLD = -2 };
 
 static bool tell(int fd, int n)
@@ -392,23 +393,21 @@ static void __attribute__((noreturn)) guard_hold_main(struct plan *p,
 	_exit(0);
 }
 
-/* In the guard: an int arrives before each step that is begun. The end of
- * the connection without GUARD_END means that the run has died. */
+/* In the guard. The end of the connection without GUARD_END means that the
+ * run has died; its last step that was begun stands in memory of both. */
 static void __attribute__((noreturn)) guard_main(struct plan *p,
 						 const struct run_env *e,
-						 int fd)
+						 int fd, const int *shared)
 {
-	int begun = -1, n, listener;
+	int begun, n, listener;
 	struct nlx nl;
 
 	guard_settle();
 	while (hear(fd, &n)) {
 		if (n == GUARD_END)
 			_exit(0);
-		if (n != GUARD_HOLD) {
-			begun = n;
+		if (n != GUARD_HOLD)
 			continue;
-		}
 		for (size_t i = 0; i < p->n; i++)
 			p->v[i]->done = true;
 		if (!hear(fd, &n))
@@ -418,6 +417,7 @@ static void __attribute__((noreturn)) guard_main(struct plan *p,
 		if (listener >= 0)
 			guard_hold_main(p, e, fd, listener, n);
 	}
+	begun = __atomic_load_n(shared, __ATOMIC_SEQ_CST);
 	for (int i = 0; i <= begun && i < (int)p->n; i++)
 		p->v[i]->done = true;
 	if ((begun >= 0 || p->before) && nlx_open(&nl, NETLINK_ROUTE) == 0) {
@@ -433,12 +433,18 @@ static void guard_start(struct guard *g, struct plan *p,
 	int fd[2];
 
 	*g = (struct guard){ .pid = -1, .fd = -1 };
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
+	g->begun = mmap(NULL, sizeof(*g->begun), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (g->begun == MAP_FAILED)
+		g->begun = NULL;
+	if (!g->begun ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
 		return;
+	*g->begun = -1;
 	g->pid = fork();
 	if (g->pid == 0) {
 		close(fd[1]);
-		guard_main(p, e, fd[0]);
+		guard_main(p, e, fd[0], g->begun);
 	}
 	close(fd[0]);
 	g->fd = fd[1];
@@ -457,6 +463,8 @@ void guard_end(struct guard *g)
 		close(g->fd);
 	while (g->pid > 0 && waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
 		;
+	if (g->begun)
+		munmap(g->begun, sizeof(*g->begun));
 	*g = (struct guard){ .pid = -1, .fd = -1 };
 }
 
@@ -478,6 +486,7 @@ int guard_outcome(struct guard *g)
 			  "in force; 'netbr-apply down' takes it away");
 	close(g->fd);
 	waitpid(g->pid, NULL, 0);
+	munmap(g->begun, sizeof(*g->begun));
 	*g = (struct guard){ .pid = -1, .fd = -1 };
 	return rc;
 }
@@ -516,6 +525,7 @@ static int do_batch(const struct run_env *e, struct plan *p, size_t i, size_t en
 	nlop_forget();
 	for (size_t k = i; k < end; k++) {
 		struct nl_msg *msg = nlop_message(p->v[k], &rc);
+		struct nl_msg *look = msg ? nlop_look(p->v[k]) : NULL;
 
 		/* routes change hands here: traffic is waiting */
 		quick |= p->v[k]->kind == OP_ROUTE_ADD;
@@ -524,6 +534,8 @@ static int do_batch(const struct run_env *e, struct plan *p, size_t i, size_t en
 			*failed_at = k;
 			return rc;
 		}
+		if (look)
+			nlx_batch_mark(e->nl, &b, look);
 		nlx_batch_add(e->nl, &b, msg);
 	}
 	/* all of them reach the kernel, whatever happens to one */
@@ -557,7 +569,8 @@ static int do_steps(const struct run_env *e, struct plan *p,
 		*failed_at = i;
 		for (size_t k = i; k < end; k++)
 			msg_debug("%s", p->v[k]->sentence);
-		tell(g->fd, end - 1);
+		if (g->begun)
+			__atomic_store_n(g->begun, end - 1, __ATOMIC_SEQ_CST);
 		if (end - i > 1) {
 			rc = do_batch(e, p, i, end, failed_at);
 		} else {

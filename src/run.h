@@ -24,6 +24,8 @@ struct run_env {
  * holds it as long. */
 struct guard {
 	int pid, fd;
+	int *begun;	/* the last step that was begun, in memory that both
+			 * have: it outlives the run */
 };
 
 /* Runs all operations under a new guard. After RUN_DONE the guard still
@@ -32,10 +34,10 @@ struct guard {
 enum run_result run_plan(const struct run_env *e, struct plan *p,
 			 struct guard *g);
 
-/* Undoes a plan that was run, and those before it; the record goes back. */
 /* Did the kernel refuse a program on a tap (OP_SCREEN), for want of the code?
  * Then it is not wanted when what was done is read back. */
 extern bool run_screens_missing;
+/* Undoes a plan that was run, and those before it; the record goes back. */
 enum run_result run_undo(const struct run_env *e, struct plan *p);
 
 /* All is well: the guard ends. */

@@ -7,6 +7,7 @@
  *   floor dump         links and addresses, read and thrown away
  *   floor add N        dump, then tap number N as well
  *   floor down N       taps in groups of 64, then the bridge
+ *   floor clear        all devices of the namespace but lo, by a group
  *   floor parse FILE   vmnet.conf through libconfuse, and nothing else
  *   floor blast TAP COUNT DST SRC SADDR   frames from a guest; prints the CPU
  *                      time of each in ns (the whole path, in this process)
@@ -130,6 +131,19 @@ static int br_index(void)
 	return if_nametoindex("br0");
 }
 
+static void look(int i)
+{
+	struct ifinfomsg m = { .ifi_family = AF_UNSPEC };
+	struct nlmsghdr *h = begin(RTM_GETLINK, 0, &m, sizeof(m));
+	unsigned int mask = RTEXT_FILTER_SKIP_STATS;
+	char name[IFNAMSIZ];
+
+	snprintf(name, sizeof(name), "t%d", i);
+	put(h, IFLA_IFNAME, name, strlen(name) + 1);
+	put(h, IFLA_EXT_MASK, &mask, 4);
+	end(h);
+}
+
 static void port(int i, int br)
 {
 	struct ifinfomsg m = { .ifi_change = IFF_UP, .ifi_flags = IFF_UP };
@@ -179,8 +193,14 @@ static void create(int n)
 	bridge_set(1, 0);
 	flush();
 	br = br_index();
-	for (int i = 0; i < n; i++)
+	/* a question for a link makes the kernel note that it has no carrier:
+	 * else each port that joins makes the bridge go through all others */
+	for (int i = 0; i < n; i++) {
+		look(i);
 		port(i, br);
+		if (i % 64 == 63)
+			flush();
+	}
 	bridge_set(0, 1);
 	flush();
 }
@@ -244,6 +264,34 @@ static void down(int n)
 		end(h);
 		flush();
 	}
+}
+
+/* What has index 2 and more goes; veths take their peers along. */
+static void clear(void)
+{
+	struct ifinfomsg any = { .ifi_family = AF_UNSPEC };
+	struct if_nameindex *all = if_nameindex();
+	unsigned int group = GROUP;
+	struct nlmsghdr *h;
+	int n = 0;
+
+	for (int i = 0; all && all[i].if_index; i++) {
+		if (!strcmp(all[i].if_name, "lo"))
+			continue;
+		h = begin(RTM_NEWLINK, 0, &any, sizeof(any));
+		put(h, IFLA_IFNAME, all[i].if_name,
+		    strlen(all[i].if_name) + 1);
+		put(h, IFLA_GROUP, &group, 4);
+		end(h);
+		n++;
+	}
+	if_freenameindex(all);
+	if (!n)
+		return;
+	h = begin(RTM_DELLINK, 0, &any, sizeof(any));
+	put(h, IFLA_GROUP, &group, 4);
+	end(h);
+	flush();
 }
 
 static int value(cfg_t *cfg, cfg_opt_t *opt, const char *v, void *result)
@@ -346,6 +394,8 @@ int main(int argc, char **argv)
 		flush();
 	} else if (!strcmp(verb, "down")) {
 		down(n);
+	} else if (!strcmp(verb, "clear")) {
+		clear();
 	} else if (!strcmp(verb, "parse") && argc == 3) {
 		parse(argv[2]);
 	} else if (!strcmp(verb, "blast") && argc == 7) {
