@@ -575,6 +575,7 @@ static void view_bridge(struct view *v, const struct model *m,
 	view_set(v, "uplink_var", upvar);
 	view_if(v, "takes_over", bridge_takes_over(b));
 	view_if(v, "named_uplink", b->uplink && !port);
+	view_if(v, "uplink_port", port);
 	view_if(v, "has_mac", bridge_mac(b, f, &mac));
 	view_set(v, "bridge_mac", bridge_mac(b, f, &mac) ?
 		 mac_format(&mac, text) : "");

@@ -21,12 +21,13 @@ static void set_hex(struct view *v, const char *name, const uint8_t *b,
 }
 
 static struct view *add_own(struct view *v, const char *list, const char *tap,
-			    const struct ip *a)
+			    const struct mac *mac, const struct ip *a)
 {
 	struct view *e = view_add(v, list);
 	char text[IP_TEXT];
 
 	view_set(e, "tap", tap);
+	view_set(e, "mac", mac_format(mac, text));
 	view_set(e, "address", ip_format(a, text));
 	set_hex(e, "address_hex", a->b, ip_bits(a) / 8);
 	return e;
@@ -49,10 +50,12 @@ static void view_guest(struct view *v, const struct guest *g)
 	for (size_t i = 0; i < g->ip.n; i++)
 		if (g->ip.v[i].cidr.ip.family == AF_INET)
 			view_share(e, "own4", add_own(v, "own4", g->tap,
+						      &g->mac,
 						      &g->ip.v[i].cidr.ip));
 	view_list(e, "own6");
 	for (size_t i = 0; i < own6.n; i++)
-		view_share(e, "own6", add_own(v, "own6", g->tap, &own6.v[i]));
+		view_share(e, "own6", add_own(v, "own6", g->tap, &g->mac,
+					      &own6.v[i]));
 	free(own6.v);
 	if (strict4)
 		view_set(view_add(v, "strict4"), "tap", g->tap);
@@ -60,25 +63,28 @@ static void view_guest(struct view *v, const struct guest *g)
 		view_set(view_add(v, "strict6"), "tap", g->tap);
 }
 
+static void add_owned(struct view *v, const struct ip *a)
+{
+	struct view *e = view_add(v, a->family == AF_INET ? "owned4" :
+				  "owned6");
+	char text[IP_TEXT];
+
+	view_set(e, "address", ip_format(a, text));
+	set_hex(e, "address_hex", a->b, ip_bits(a) / 8);
+}
+
 /* Addresses that a guest without any of its own must not take: those of the
  * other guests and the host's. */
 static void view_owned(struct view *v, const struct model *m,
 		       const struct bridge *b)
 {
-	for (size_t i = 0; i < b->address.n; i++) {
-		const struct ip *a = &b->address.v[i].cidr.ip;
-
-		add_own(v, a->family == AF_INET ? "owned4" : "owned6", "", a);
-	}
+	for (size_t i = 0; i < b->address.n; i++)
+		add_owned(v, &b->address.v[i].cidr.ip);
 	for (size_t i = 0; i < m->n_guests; i++) {
 		const struct guest *g = m->guests[i];
 
-		for (size_t k = 0; g->bridge == b && k < g->ip.n; k++) {
-			const struct ip *a = &g->ip.v[k].cidr.ip;
-
-			add_own(v, a->family == AF_INET ? "owned4" :
-				"owned6", "", a);
-		}
+		for (size_t k = 0; g->bridge == b && k < g->ip.n; k++)
+			add_owned(v, &g->ip.v[k].cidr.ip);
 	}
 }
 
@@ -344,7 +350,7 @@ void view_firewall(struct view *v, const struct model *m,
 {
 	bool macnat = bridge_mode(b) == MODE_MACNAT && uplink;
 	bool port = macnat && !bridge_has_veth(b);
-	bool filters;
+	bool filters, rates;
 
 	if (macnat)
 		view_macnat(v, m, b, uplink);
@@ -354,6 +360,8 @@ void view_firewall(struct view *v, const struct model *m,
 	view_filter(v, m, b, &filters);
 	view_isolated(v, m, b);
 	view_forwards(v, m, b);
-	view_if(v, "bridge_table", view_rates(v, m, b) || filters ||
-		port || (macnat && b->host == HOST_UPLINK));
+	rates = view_rates(v, m, b);
+	view_if(v, "has_rates", rates);
+	view_if(v, "bridge_table", rates || filters || port ||
+		(macnat && b->host == HOST_UPLINK));
 }

@@ -254,8 +254,8 @@ def job_element(n):
 
     return {
         "floor": with_place(lambda: made(n, text), lambda p: p.run(
-            ["nft", "add", "element", "bridge", "netbr-br0", "own4",
-             '{ "t0" . 10.9.9.9 }'])),
+            ["nft", "add", "element", "bridge", "netbr-br0", "sources4",
+             '{ "t0" . 52:54:00:00:00:00 . 10.9.9.9 }'])),
         "netbr": with_place(lambda: made(n, text), netbr),
     }
 
@@ -283,33 +283,81 @@ def job_reload(n):
     }
 
 
-def blast(n, filtered):
-    """CPU of one frame of the last guest's, from its tap to the bridge."""
-    def act(p):
-        i = n - 1
-        out = subprocess.run(
-            [FLOOR, "blast", "t%d" % i, "30000", "5254ff000001",
-             "52540000%02x%02x" % (i >> 8, i & 255), "0a00%02x%02x" % (
-                 1 + i // 250, 1 + i % 250)], check=True,
-            stdout=subprocess.PIPE, preexec_fn=p.enter).stdout
-        return float(out) / 1e3
+class Wire(Place):
+    """A bridge with an uplink to a namespace that hears, and N guests; from
+    1001 on further bridges, since one takes 1023 ports."""
 
-    def make():
-        p = Place(config(n, "nftables" if filtered else "none", True)
-                  .replace("stp = on forward_delay = 4 hello_time = 2", ""))
+    def __init__(self, n, more, guests):
+        Place.__init__(self)
+        self.far = self.ns + "f"
+        sh("ip netns add " + self.far)
+        sh("""ip link add eth0 type veth peer name eth0 netns %s
+              ip link set eth0 up; ip -n %s link set eth0 up
+              ip link set lo up
+              """ % (self.far, self.far), self.ns)
         # what others hang into the bridge's way is not measured
         try:
-            sh("sysctl -w net.bridge.bridge-nf-call-iptables=0", p.ns)
+            sh("sysctl -w net.bridge.bridge-nf-call-iptables=0", self.ns)
         except subprocess.CalledProcessError:
             pass
-        p.apply("up")
-        return p
+        d = self.root + "/sys/class/net/eth0"
+        os.makedirs(d)
+        with open(d + "/address", "w") as f:
+            f.write("02:00:00:00:00:02\n")
+        sh("ip link set eth0 address 02:00:00:00:00:02", self.ns)
+        text = more + "bridge br0 { uplink = eth0 }\n"
+        for b in range(1, 1 if guests else (n + 999) // 1000):
+            text += "bridge br%d { mode = isolated }\n" % b
+        self.conf(text + "".join(
+            "guest g%d { bridge = br%d %s mac = 52:54:00:00:%02x:%02x "
+            "ip = 10.0.%d.%d }\n" % (
+                i, 0 if guests else i // 1000, guests or "tap = t%d" % i,
+                i >> 8, i & 255, 1 + i // 250, 1 + i % 250)
+            for i in range(n)))
+        self.apply("up")
+        sh("bridge fdb add 02:00:00:00:00:09 dev eth0 master static", self.ns)
 
-    return with_place(make, act)
+    def blast(self, i, tap):
+        """CPU of one frame of a guest's, from its tap until it is heard."""
+        out = subprocess.run(
+            [FLOOR, "blast", tap, "30000", "020000000009",
+             "52540000%02x%02x" % (i >> 8, i & 255), "0a00%02x%02x" % (
+                 1 + i // 250, 1 + i % 250)], check=True,
+            stdout=subprocess.PIPE, preexec_fn=self.enter).stdout
+        return float(out) / 1e3
+
+    def close(self):
+        Place.close(self)
+        sh("ip netns del " + self.far)
 
 
 def job_filter(n):
-    return {"floor": blast(n, False), "netbr": blast(n, True)}
+    """The last guest of the first bridge."""
+    def act(firewall):
+        i = min(n, 1000) - 1
+        return with_place(lambda: Wire(n, "firewall = %s\n" % firewall, ""),
+                          lambda p: p.blast(i, "t%d" % i))
+    return {"floor": act("none"), "netbr": act("nftables")}
+
+
+def job_translate(n):
+    """The last of N guests behind the uplink's one MAC address; against a
+    bridge that translates nothing."""
+    def make(mode):
+        p = Wire(n, "firewall = nftables\n", "tap = none")
+        sh("ip tuntap add dev tap0 mode tap; ip link set tap0 master br0 up",
+           p.ns)
+        if mode == "macnat":
+            with open(p.root + "/etc/vmnet.conf") as f:
+                text = f.read()
+            p.conf(text.replace("uplink = eth0", "uplink = eth0 mode = macnat"))
+            p.apply("up")
+        return p
+
+    return {"floor": with_place(lambda: make(""),
+                                lambda p: p.blast(n - 1, "tap0")),
+            "netbr": with_place(lambda: make("macnat"),
+                                lambda p: p.blast(n - 1, "tap0"))}
 
 
 # ---- modes: what a guest's traffic costs on its way to the LAN ----------------
@@ -439,7 +487,9 @@ JOBS = [
     ("generate", job_gen, (1000,), {"floor": 2.0, "netplan": 0.2}),
     ("one guest's rule", job_element, (100, 1000), {"floor": 2.0}),
     ("reload rules", job_reload, (1000,), {"floor": 1.3}),
-    ("filter, per frame", job_filter, (1, 100, 1000), {"floor": 1.3}),
+    ("filter, per frame", job_filter, (1, 100, 1000, 5000), {"floor": 1.3}),
+    ("translation, per frame", job_translate, (1, 100, 1000, 5000),
+     {"floor": 1.3}),
     ("mode, 256 MiB of TCP", job_mode(Lan.tcp), (1,), {}),
     ("mode, round trip", job_mode(Lan.rtt), (1,), {}),
 ]
