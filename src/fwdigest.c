@@ -158,35 +158,56 @@ static int read_set(struct nlx *nl, uint8_t nf, const char *table,
 	return rc;
 }
 
-static void digest_free(struct digest *d)
+/* A dump that is asked for again begins anew. */
+static void forget_chains(void *arg)
 {
+	((struct digest *)arg)->chains = 0;
+}
+
+static void forget_rules(void *arg)
+{
+	((struct digest *)arg)->rules = 0;
+}
+
+static void forget_sets(void *arg)
+{
+	struct digest *d = arg;
+
 	for (size_t i = 0; i < d->n_sets; i++)
 		free(d->sets[i].name);
 	free(d->sets);
-	*d = (struct digest){ .table = d->table, .chain = d->chain };
+	d->sets = NULL;
+	d->n_sets = 0;
 }
 
 /* One dump of what a table has of a kind. */
 static int dump_table(struct nlx *nl, int type, uint8_t nf, int attr,
-		      nlx_dump_fn fn, struct digest *d)
+		      nlx_dump_fn fn, void (*again)(void *arg),
+		      struct digest *d)
 {
 	struct nl_msg *msg = nft_request(type, nf);
 
 	nla_put_string(msg, attr, d->table);
-	return nlx_dump(nl, msg, fn, NULL, d);
+	return nlx_dump(nl, msg, fn, again, d);
+}
+
+static void digest_free(struct digest *d)
+{
+	forget_sets(d);
+	*d = (struct digest){ .table = d->table, .chain = d->chain };
 }
 
 static int read_family(struct nlx *nl, uint8_t nf, struct digest *d)
 {
 	int rc = nlx_dump(nl, nft_request(NFT_MSG_GETCHAIN, nf), on_chain,
-			  NULL, d);
+			  forget_chains, d);
 
 	if (rc == 0)
 		rc = dump_table(nl, NFT_MSG_GETRULE, nf, NFTA_RULE_TABLE,
-				on_rule, d);
+				on_rule, forget_rules, d);
 	if (rc == 0)
 		rc = dump_table(nl, NFT_MSG_GETSET, nf, NFTA_SET_TABLE, on_set,
-				d);
+				forget_sets, d);
 	for (size_t i = 0; rc == 0 && i < d->n_sets; i++)
 		rc = read_set(nl, nf, d->table, &d->sets[i]);
 	return rc == -ENOENT ? 0 : rc;
@@ -231,43 +252,43 @@ static void on_docker_chain(struct nlmsghdr *h, void *arg)
 
 /* A digest of them; 0 if there is none, or if they are part of the iptables
  * backend's rules (which has a chain in filter's FORWARD always). */
-uint64_t fwdigest_helpers(const char *bridge)
+int fwdigest_helpers(const char *bridge, uint64_t *out)
 {
 	_cleanup_free_ char *forward = xasprintf("netbr-%s-f", bridge);
 	struct nlx *nl = nft_socket();
 	struct digest whole = { .table = "filter", .chain = forward };
 	uint64_t h = 0;
+	int rc = nl ? nlx_dump(nl, nft_request(NFT_MSG_GETCHAIN, NFPROTO_IPV4),
+			       on_chain, NULL, &whole) : -ENOMEM;
 
-	if (!nl)
-		return 0;
-	nlx_dump(nl, nft_request(NFT_MSG_GETCHAIN, NFPROTO_IPV4), on_chain,
-		 NULL, &whole);
-	if (whole.found)
-		return 0;
-
-	for (size_t i = 0; i < N_ELEMENTS(helpers); i++) {
+	*out = 0;
+	for (size_t i = 0; rc == 0 && !whole.found &&
+	     i < N_ELEMENTS(helpers); i++) {
 		_cleanup_free_ char *chain = xasprintf("netbr-%s-%c", bridge,
 						       helpers[i].suffix);
-		struct nl_msg *msg = nft_request(NFT_MSG_GETRULE,
-						 NFPROTO_IPV4);
 		struct digest d = { .table = helpers[i].table,
 				    .chain = chain };
 		struct helper_seen seen = { .chain = chain };
 
-		nla_put_string(msg, NFTA_RULE_TABLE, helpers[i].table);
-		nlx_dump(nl, msg, on_rule, NULL, &d);
-		if (!d.found)
+		rc = dump_table(nl, NFT_MSG_GETRULE, NFPROTO_IPV4,
+				NFTA_RULE_TABLE, on_rule, forget_rules, &d);
+		if (rc == -ENOENT)
+			rc = 0;		/* no such table */
+		if (rc < 0 || !d.found)
 			continue;
 		h = fnv64(h + 1, &d.rules, 8);
 		if (helpers[i].suffix != 'c')
 			continue;
-		nlx_dump(nl, nft_request(NFT_MSG_GETCHAIN, NFPROTO_IPV4),
-			 on_docker_chain, NULL, &seen);
-		nlx_dump(nl, nft_request(NFT_MSG_GETRULE, NFPROTO_IPV4),
-			 on_docker_user, NULL, &seen);
+		rc = nlx_dump(nl, nft_request(NFT_MSG_GETCHAIN, NFPROTO_IPV4),
+			      on_docker_chain, NULL, &seen);
+		if (rc == 0)
+			rc = nlx_dump(nl, nft_request(NFT_MSG_GETRULE,
+						      NFPROTO_IPV4),
+				      on_docker_user, NULL, &seen);
 		h = fnv64(h, seen.place && !seen.jump ? "-" : "+", 1);
 	}
-	return h;
+	*out = h;
+	return rc == -EOPNOTSUPP || rc == -EAFNOSUPPORT ? 0 : rc;
 }
 
 /* ---- what is known ----------------------------------------------------- */
@@ -354,7 +375,7 @@ static bool read_known(struct nlx *nl, struct known *k, const char *table)
 		d->table = NULL;
 	}
 	if (!k->complete)
-		k->helper = fwdigest_helpers(k->bridge);
+		asked &= fwdigest_helpers(k->bridge, &k->helper) == 0;
 	return k->complete = asked;
 }
 

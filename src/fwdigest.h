@@ -15,7 +15,7 @@ void fwdigest_free(void);
 
 /* A digest of what iptables-nft holds for the nftables backend; 0 if there is
  * nothing, or if it is part of the iptables backend's rules (which has a
- * chain in filter's FORWARD always). */
-uint64_t fwdigest_helpers(const char *bridge);
+ * chain in filter's FORWARD always). Returns 0 or -errno. */
+int fwdigest_helpers(const char *bridge, uint64_t *out);
 
 #endif

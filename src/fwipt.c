@@ -3,6 +3,7 @@
 #include "fwipt.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <linux/netfilter.h>
@@ -427,6 +428,10 @@ int ipt_load_helpers(const char *bridge, const char *text, char **why)
 
 bool ipt_may_have_helpers(const char *bridge)
 {
-	return fwdigest_helpers(bridge) || access(MADE_TABLES, F_OK) == 0 ||
+	uint64_t digest;
+
+	/* if that can't be told, they may be there */
+	return fwdigest_helpers(bridge, &digest) < 0 || digest ||
+	       access(MADE_TABLES, F_OK) == 0 ||
 	       access("/proc/net/ip_tables_names", F_OK) == 0;
 }

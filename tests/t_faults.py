@@ -426,9 +426,10 @@ def test_enobufs_on_the_socket():
         eq(apply("plan", check=False).rc, 0)
         down()
         same(before, snapshot())
-    p = run("strace", "-qq", "-o", "/dev/null", "-e", "trace=recvfrom", "-e",
-            "inject=recvfrom:error=ENOBUFS", APPLY, "-q", "up", check=False,
-            env=TRACED)
+    # -f: the first dump is a thread's
+    p = run("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=recvfrom",
+            "-e", "inject=recvfrom:error=ENOBUFS", APPLY, "-q", "up",
+            check=False, env=TRACED)
     eq(p.rc, 1)
     contains(p.err, "No buffer space available")
     same(before, snapshot())
