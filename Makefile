@@ -25,7 +25,7 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wswitch-enum -Wundef \
 	-Wno-missing-field-initializers
 # own flags first: the packager's come last and win
-ALL_CFLAGS = -std=gnu11 $(WARN) $(HARDEN_C) $(CFLAGS)
+ALL_CFLAGS = -std=gnu11 -pthread $(WARN) $(HARDEN_C) $(CFLAGS)
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	-DTEMPLATEDIR='"$(TEMPLATEDIR)"' -DDATADIR='"$(DATADIR)"' $(CPPFLAGS)
 
