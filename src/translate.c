@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "diag.h"
 #include "nft.h"
 #include "spawn.h"
 
@@ -134,4 +135,25 @@ char *translation_missing(bool host_uplink)
 	}
 	return xstrdup(host_uplink ? "CONFIG_NETFILTER_EGRESS" :
 		       "nftables' netdev family");
+}
+
+bool kernel_names_bridges(const char *root)
+{
+	static const char yes[] = "meta ibrname: yes\n",
+			  no[] = "meta ibrname: no\n";
+	_cleanup_free_ char *path = path_join(root, "/run/netbr/kernel");
+	_cleanup_buf_ struct buf known = { 0 };
+	bool can;
+
+	if (buf_read_file(&known, path, 4096) == 0) {
+		if (streq(buf_str(&known), yes))
+			return true;
+		if (streq(buf_str(&known), no))
+			return false;
+	}
+	can = takes("table bridge netbr-probe { chain c { "
+		    "meta ibrname br0 accept; }; }\n");
+	if (file_replace(path, can ? yes : no) < 0)
+		msg_debug("%s can't be written", path);
+	return can;
 }

@@ -27,4 +27,8 @@ void translations_load(struct translations *t, const char *bridge);
  * by its kernel option. */
 char *translation_missing(bool host_uplink);
 
+/* Can rules ask which bridge a frame is on (CONFIG_NFT_BRIDGE_META)? Asked
+ * once a boot; root/run/netbr/kernel keeps the answer. */
+bool kernel_names_bridges(const char *root);
+
 #endif

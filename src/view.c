@@ -601,7 +601,7 @@ static void view_bridge(struct view *v, const struct model *m,
 	view_dhcp(v, m, b);
 	view_reservations(v, m, b);
 	up = b->uplink ? strmap_get(&f->macs, b->uplink) : NULL;
-	view_firewall(v, m, b, up && mac_parse(up, &mac) ? &mac : NULL);
+	view_firewall(v, m, b, f, up && mac_parse(up, &mac) ? &mac : NULL);
 	view_needs(v, b, f);
 }
 

@@ -11,6 +11,7 @@ struct facts {
 	struct strmap macs;	/* uplink name -> its MAC as text */
 	struct strmap services;	/* "net.X" that netifrc runs -> itself */
 	struct list texts;	/* owns the strings above */
+	bool names_bridges;	/* translate.h; false where nobody asks */
 	struct views *views;	/* made once for all outputs */
 };
 

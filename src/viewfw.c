@@ -345,8 +345,25 @@ static void view_macnat(struct view *v, const struct model *m,
 		b->dhcp.server != SERVER_NONE);
 }
 
+bool several_filter(const struct model *m)
+{
+	const struct bridge *one = NULL;
+
+	for (size_t i = 0; m->n_bridges > 1 && i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		if (!g->bridge || !guest_filtered(g))
+			continue;
+		if (one && one != g->bridge)
+			return true;
+		one = g->bridge;
+	}
+	return false;
+}
+
 void view_firewall(struct view *v, const struct model *m,
-		   const struct bridge *b, const struct mac *uplink)
+		   const struct bridge *b, const struct facts *f,
+		   const struct mac *uplink)
 {
 	bool macnat = bridge_mode(b) == MODE_MACNAT && uplink;
 	bool port = macnat && !bridge_has_veth(b);
@@ -362,6 +379,7 @@ void view_firewall(struct view *v, const struct model *m,
 	view_forwards(v, m, b);
 	rates = view_rates(v, m, b);
 	view_if(v, "has_rates", rates);
+	view_if(v, "names_bridges", f->names_bridges && several_filter(m));
 	view_if(v, "bridge_table", rates || filters || port ||
 		(macnat && b->host == HOST_UPLINK));
 }

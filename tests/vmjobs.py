@@ -271,7 +271,46 @@ def others():
     ends()
 
 
-JOBS = {f.__name__: f for f in (macnat_open, macnat_wpa2, wds, others)}
+def two_bridges():
+    """A kernel that knows which bridge a frame is on: it goes through the
+    rules of that one alone, and is filtered there."""
+    sh("modprobe tun")
+    conf("firewall = nftables\n" + "".join(
+        "bridge br%d { mode = isolated }\n" % b + "".join(
+            "guest g%d%d { bridge = br%d tap = tap%d%d mac = "
+            "52:54:00:00:0%d:0%d ip = 10.%d.0.%d }\n" % (
+                b, i, b, b, i, b, i, b, i) for i in (1, 2))
+        for b in (0, 1)))
+    up()
+    eq(open("/run/netbr/kernel").read(), "meta ibrname: yes\n")
+    rules = run("nft", "list", "ruleset").out
+    for b in (0, 1):
+        contains(rules, 'meta ibrname != "br%d" accept' % b)
+    in_sync()
+    for b in (0, 1):
+        one, two = (TapGuest("tap%d%d" % (b, i), "52:54:00:00:0%d:0%d" % (
+            b, i), ["10.%d.0.%d/24" % (b, i)]) for i in (1, 2))
+        must_ping("10.%d.0.2" % b, ns=one.ns)
+        sh("ip addr add 10.%d.0.7/24 dev eth0; "
+           "ip neigh replace 10.%d.0.2 dev eth0 lladdr 52:54:00:00:0%d:02" % (
+               b, b, b), ns=one.ns)
+        assert not run("ping", "-c1", "-W1", "-I", "10.%d.0.7" % b,
+                       "10.%d.0.2" % b, ns=one.ns, check=False).rc == 0
+        for g in (one, two):
+            g.stop()
+    assert "packets 0" not in re.findall(
+        r"chain spoofed {\s+counter (packets \d+)",
+        run("nft", "list", "ruleset").out)
+    # one bridge alone needs no such rule
+    conf("firewall = nftables\nbridge br0 { mode = isolated }\n"
+         "guest g { tap = tap01 mac = 52:54:00:00:00:01 }\n")
+    up()
+    assert "ibrname" not in run("nft", "list", "ruleset").out
+    down()
+
+
+JOBS = {f.__name__: f for f in (macnat_open, macnat_wpa2, wds, others,
+                                  two_bridges)}
 
 if __name__ == "__main__":
     for name in sys.argv[1].split(","):

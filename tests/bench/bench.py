@@ -47,7 +47,9 @@ class Place:
         self.fd = os.open("/run/netns/" + self.ns, os.O_RDONLY)
         self.root = "%s/%d" % (WORK, Place.n)
         os.makedirs(self.root + "/etc")
-        os.makedirs(self.root + "/run")
+        # in memory, as on a real machine
+        os.makedirs("/run/" + self.ns)
+        os.symlink("/run/" + self.ns, self.root + "/run")
         if config:
             self.conf(config)
 
@@ -83,6 +85,7 @@ class Place:
         os.close(self.fd)
         sh("ip netns del " + self.ns)
         shutil.rmtree(self.root)
+        shutil.rmtree("/run/" + self.ns)
         quiet()
 
 
