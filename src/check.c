@@ -782,11 +782,13 @@ static bool same_door(const struct forward *a, const struct forward *b)
 /* Two forwards of one port: only the first would ever be used. */
 static void check_forwards(const struct model *m)
 {
-	const struct forward *seen[65536] = { NULL };
+	_cleanup_free_ const struct forward **seen = NULL;
 
 	for (size_t i = 0; i < m->n_guests; i++) {
 		const struct guest *g = m->guests[i];
 
+		if (g->n_forwards && !seen)
+			seen = xcalloc(65536, sizeof(*seen));
 		for (size_t k = 0; k < g->n_forwards; k++) {
 			const struct forward *f = &g->forwards[k];
 			const struct forward *old = seen[f->host_port];

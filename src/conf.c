@@ -237,7 +237,8 @@ static bool item_known(const struct scan_item *it, const struct table *t,
 		return true;	/* inside an unknown section: said already */
 	for (size_t i = 0; i < t->n; i++) {
 		*key = i;
-		if (!it->name && streq(it->key, t->keys[i].name))
+		if (!it->name && *it->key == *t->keys[i].name &&
+		    streq(it->key, t->keys[i].name))
 			return true;
 		words[n++] = t->keys[i].name;
 	}
@@ -508,17 +509,19 @@ static struct src key_place(const struct conf *c, const char *section,
 static void load_keys(struct conf *c, const struct table *t, cfg_t *sec,
 		      const char *title, void *obj)
 {
-	for (unsigned int i = 0; i < t->n; i++) {
-		/* table_opts() has made them in the table's order */
-		cfg_opt_t *opt = cfg_getnopt(sec, i);
+	/* table_opts() has made them in the table's order */
+	cfg_opt_t *opts = cfg_getnopt(sec, 0);
+
+	for (unsigned int i = 0; opts && i < t->n; i++) {
+		cfg_opt_t *opt = &opts[i];
 		_cleanup_free_ struct item *v = NULL;
-		size_t n = opt ? cfg_opt_size(opt) : 0;
+		size_t n = cfg_opt_size(opt);
 
 		if (n == 1) {
 			struct item *one = cfg_opt_getnptr(opt, 0);
 
 			set_key(t, i, obj, one, 1, one->src);
-		} else if (n || (opt && opt->flags & CFGF_MODIFIED)) {
+		} else if (n || opt->flags & CFGF_MODIFIED) {
 			/* an empty list is set too: ports = {} */
 			v = values_of(opt, &n);
 			set_key(t, i, obj, v, n, n ? v[0].src :

@@ -184,9 +184,13 @@ struct view *view_add(struct view *v, const char *name)
 
 void view_if(struct view *v, const char *name, bool yes)
 {
-	view_list(v, name);
-	if (yes)
-		view_share(v, name, &v->root->yes);
+	struct entry *e = add_entry(v, name);
+
+	e->is_list = true;
+	if (!yes)
+		return;
+	e->v = take_more(v, NULL, 0, sizeof(*e->v));
+	e->v[e->n++] = &v->root->yes;
 }
 
 /* ---- templates -------------------------------------------------------- */

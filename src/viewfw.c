@@ -21,13 +21,13 @@ static void set_hex(struct view *v, const char *name, const uint8_t *b,
 }
 
 static struct view *add_own(struct view *v, const char *list, const char *tap,
-			    const struct mac *mac, const struct ip *a)
+			    const char *mac, const struct ip *a)
 {
 	struct view *e = view_add(v, list);
 	char text[IP_TEXT];
 
 	view_set(e, "tap", tap);
-	view_set(e, "mac", mac_format(mac, text));
+	view_set(e, "mac", mac);
 	view_set(e, "address", ip_format(a, text));
 	set_hex(e, "address_hex", a->b, ip_bits(a) / 8);
 	return e;
@@ -50,11 +50,11 @@ static void view_guest(struct view *v, const struct guest *g)
 	for (size_t i = 0; i < g->ip.n; i++)
 		if (g->ip.v[i].cidr.ip.family == AF_INET)
 			view_share(e, "own4", add_own(v, "own4", g->tap,
-						      &g->mac,
+						      text,
 						      &g->ip.v[i].cidr.ip));
 	view_list(e, "own6");
 	for (size_t i = 0; i < own6.n; i++)
-		view_share(e, "own6", add_own(v, "own6", g->tap, &g->mac,
+		view_share(e, "own6", add_own(v, "own6", g->tap, text,
 					      &own6.v[i]));
 	free(own6.v);
 	if (strict4)

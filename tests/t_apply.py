@@ -718,7 +718,7 @@ def on_terminal(argv, env=None):
 
 def test_progress_line():
     """On a terminal, for what takes more than a second (here: a kernel that
-    takes its time for each message); not in a pipe, nor under OpenRC."""
+    takes its time for each message, or each tap); not in a pipe, nor under OpenRC."""
     if "NETBR_NESTED" in os.environ:
         raise Skip("strace and the leak sanitizer exclude each other")
     conf("bridge br0 { mode = isolated }\n" + "".join(
@@ -729,16 +729,21 @@ def test_progress_line():
                 "trace=sendto", "-e", "inject=sendto:delay_enter=%d" % (
                     ms * 1000), APPLY] + list(args)
 
+    def slow_taps(ms, *args):
+        return ["strace", "-f", "-qq", "-o", "/dev/null", "-e",
+                "trace=close", "-e", "inject=close:delay_enter=%d" % (
+                    ms * 1000), APPLY] + list(args)
+
     line = r"\r(\d+) of (\d+) "
-    out = on_terminal(slow(8, "up"))
+    out = on_terminal(slow_taps(15, "up"))
     seen = [(int(a), int(b)) for a, b in re.findall(line, out)]
     assert len(seen) >= 2 and seen == sorted(seen), out
     assert all(a <= b for a, b in seen), seen
     contains(out, "\r\033[K")
     out = on_terminal(slow(120, "down"))
     assert re.search(line, out), out
-    for argv, env in ((slow(8, "-q", "up"), {}),
+    for argv, env in ((slow_taps(15, "-q", "up"), {}),
                       (slow(120, "down"), {"RC_SVCNAME": "net.br0"})):
         assert not re.search(line, on_terminal(argv, env))
-    p = run(*slow(8, "up"))
+    p = run(*slow_taps(15, "up"))
     assert " of " not in p.err, p.err
