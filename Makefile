@@ -32,8 +32,10 @@ ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 O = $(if $(BUILD),$(BUILD)/)src/
 COMMON = addr check cli conf confval diag model oldfiles outfile print qemu screen scrub \
 	spawn tmpl util view viewfw wifi
-APPLY = dhcpc dnsmasq doctor fw fwdelta fwdigest fwipt fwother kstate lease nft nftelem nl \
-	nldump nlop op planback plandown planmacnat planproxy planwifi planmove planport planserve planup progress report run session state sys translate try verbs watch
+APPLY = dhcpc dnsmasq doctor fw fwdelta fwdigest fwipt fwother kstate \
+	lease nft nftelem nl nldump nlop op planback plandown planmacnat \
+	planproxy planwifi planmove planport planserve planup progress report run \
+	session state sys translate try verbs watch
 GEN_O = $(COMMON:%=$(O)%.o) $(O)gen.o
 APPLY_O = $(COMMON:%=$(O)%.o) $(APPLY:%=$(O)%.o) $(O)apply.o
 

@@ -9,7 +9,6 @@
 #include <netlink/attr.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fwdigest.h"

@@ -379,7 +379,9 @@ void view_firewall(struct view *v, const struct model *m,
 	view_forwards(v, m, b);
 	rates = view_rates(v, m, b);
 	view_if(v, "has_rates", rates);
-	view_if(v, "names_bridges", f->names_bridges && several_filter(m));
+	view_if(v, "looks", filters || rates);
+	view_if(v, "names_bridges", filters && f->names_bridges &&
+		several_filter(m));
 	view_if(v, "bridge_table", rates || filters || port ||
 		(macnat && b->host == HOST_UPLINK));
 }

@@ -353,7 +353,7 @@ static void blast(char **v)
 	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI };
 	unsigned char f[60] = { 0 };
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC), n = atoi(v[1]);
-	double t;
+	double best = 0;
 
 	snprintf(r.ifr_name, IFNAMSIZ, "%s", v[0]);
 	if (fd < 0 || ioctl(fd, TUNSETIFF, &r) < 0)
@@ -364,14 +364,18 @@ static void blast(char **v)
 	memcpy(f + 14, "\x45\0\0\x2e\0\0\0\0\x40\x11", 10);
 	hex(f + 26, v[4], 4);
 	memcpy(f + 30, "\x0a\0\0\x63\x12\x34\0\x09\0\x1a", 10);
-	for (int i = 0; i < n / 10; i++)	/* warm */
-		if (write(fd, f, sizeof(f)) < 0)
-			die("write");
-	t = cpu_ns();
-	for (int i = 0; i < n; i++)
-		if (write(fd, f, sizeof(f)) < 0)
-			die("write");
-	printf("%.1f\n", (cpu_ns() - t) / n);
+	/* the best of ten: what others do on the machine only adds */
+	for (int round = 0; round < 11; round++) {
+		double t = cpu_ns();
+
+		for (int i = 0; i < n / 10; i++)
+			if (write(fd, f, sizeof(f)) < 0)
+				die("write");
+		t = (cpu_ns() - t) / (n / 10);
+		if (round && (best == 0 || t < best))	/* the first warms */
+			best = t;
+	}
+	printf("%.1f\n", best);
 }
 
 int main(int argc, char **argv)
