@@ -193,7 +193,7 @@ def with_interfaces(n, started):
 
 
 def has_ifupdown2(n):
-    return n <= 100 and shutil.which("ifreload") and \
+    return FULL and n <= 100 and shutil.which("ifreload") and \
         os.path.exists("/etc/network/interfaces")
 
 
@@ -213,7 +213,7 @@ def job_create(n):
         "ip -batch": with_place(Place, lambda p: p.run(
             ["ip", "-batch", batch(n)])),
     }
-    if n <= 100:
+    if n <= 100 and FULL:
         out["sh + ip"] = with_place(Place, shell)
     if has_ifupdown2(n):
         out["ifupdown2"] = with_place(with_interfaces(n, False),
@@ -637,8 +637,8 @@ JOBS = [
      {"floor": 1.3, "flat": (0.9, 1.1)}),
     ("translation, per frame", job_translate, (1, 1000), (100, 5000),
      {"floor": 1.3, "flat": (0.9, 1.1)}),
-    ("mode, 256 MiB of TCP", job_mode(Lan.tcp), (1,), (), {}),
-    ("mode, round trip", job_mode(Lan.rtt), (1,), (), {}),
+    ("mode, 256 MiB of TCP", job_mode(Lan.tcp), (), (1,), {}),
+    ("mode, round trip", job_mode(Lan.rtt), (), (1,), {}),
 ]
 FULL = False
 
