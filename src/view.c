@@ -668,8 +668,9 @@ bool output_wanted(const struct model *m, enum output_id id,
 	case OUT_EBTABLES:
 	case OUT_IPTABLES:
 	case OUT_IP6TABLES:
+		return m->firewall == FW_IPTABLES || m->firewall == FW_AUTO;
 	case OUT_NFTABLES:
-		return m->firewall != FW_NONE;
+		return m->firewall == FW_NFTABLES || m->firewall == FW_AUTO;
 	}
 	return false;
 }

@@ -150,7 +150,7 @@ def instructions(n):
     the memory of one without it, in MiB."""
     root = "/run/gen%d" % n
     os.makedirs(root + "/etc")
-    conf("firewall = nftables\nbridge br0 { mode = isolated }\n" + "".join(
+    conf("bridge br0 { mode = isolated }\n" + "".join(
         "guest g%d { tap = t%d mac = 52:54:00:00:%02x:%02x owner = 1 "
         "ip = 10.0.%d.%d }\n" % (i, i, i >> 8, i & 255, 1 + i // 250,
                                  1 + i % 250) for i in range(n)),

@@ -328,6 +328,9 @@ def job_gen(n):
             [GEN, "-q", "-r", p.root, "write"])),
         "netbr, check": with_place(lambda: Place(text), lambda p: p.run(
             [GEN, "-q", "-r", p.root, "check"])),
+        "netbr, all rules": with_place(
+            lambda: Place(text.replace("= nftables", "= auto", 1)),
+            lambda p: p.run([GEN, "-q", "-r", p.root, "write"])),
     }
     if shutil.which("netplan"):
         out["netplan"] = with_place(Place, netplan)
