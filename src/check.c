@@ -683,7 +683,7 @@ static void check_macs(const struct model *m, const struct owners *o)
 		if (!g->has_mac)
 			continue;
 		mac_format(&g->mac, text);
-		had = strmap_put(&map, text, (void *)&o->guest[i]);
+		had = strmap_get(&map, text);
 		if (had && had < o->guest)
 			diag_error(g->at[GK_MAC], text, "the guest's MAC "
 				   "address %s is also that of %s '%s': the "
@@ -691,10 +691,9 @@ static void check_macs(const struct model *m, const struct owners *o)
 				   "itself; the guest and the host side of "
 				   "its tap need two addresses", text,
 				   had->kind, had->name);
-		else if (had)
-			diag_error(g->at[GK_MAC], text, "MAC address %s is "
-				   "also that of guest '%s'", text,
-				   had->name);
+		else
+			check_unique(&map, text, &o->guest[i], g->at[GK_MAC],
+				     "MAC address");
 	}
 	strmap_free(&map);
 }

@@ -36,13 +36,6 @@ const char *fw_backend(const struct model *m)
 	return nft ? "nftables" : ipt ? "iptables" : "none";
 }
 
-/* nft's name for a family that we have tables in; NULL for another. */
-static const char *our_family(uint8_t nf)
-{
-	return nf == NFPROTO_INET ? "inet" : nf == NFPROTO_BRIDGE ? "bridge" :
-	       nf == NFPROTO_NETDEV ? "netdev" : NULL;
-}
-
 struct tables {
 	const char *name;
 	struct buf text;	/* commands that delete those found */
@@ -53,14 +46,15 @@ static void on_table(struct nlmsghdr *h, void *arg)
 	struct nfgenmsg *g = nlmsg_data(h);
 	struct nlattr *a[NFTA_TABLE_MAX + 1];
 	struct tables *t = arg;
-	const char *family;
+	const struct nft_family *family;
 
 	if (!nft_parse(h, NFT_MSG_NEWTABLE, a, NFTA_TABLE_MAX) ||
 	    !nft_named(a[NFTA_TABLE_NAME], t->name))
 		return;
-	family = our_family(g->nfgen_family);
+	family = nft_family(g->nfgen_family);
 	if (family)
-		buf_printf(&t->text, "delete table %s %s\n", family, t->name);
+		buf_printf(&t->text, "delete table %s %s\n", family->name,
+			   t->name);
 }
 
 static void on_our_table(struct nlmsghdr *h, void *arg)
@@ -118,7 +112,7 @@ static void on_leftover(struct nlmsghdr *h, void *arg)
 	if (!nft_parse(h, NFT_MSG_NEWCHAIN, a, NFTA_CHAIN_MAX) ||
 	    !nft_named(a[NFTA_CHAIN_TABLE], c->table) || !a[NFTA_CHAIN_NAME])
 		return;
-	name = xasprintf("%s %s %s", our_family(g->nfgen_family), c->table,
+	name = xasprintf("%s %s %s", nft_family(g->nfgen_family)->name, c->table,
 			 nla_get_string(a[NFTA_CHAIN_NAME]));
 	made = xasprintf("\nadd chain %s", name);
 	for (const char *p = c->text; (p = strstr(p, made)); p++)
@@ -156,7 +150,7 @@ static char *with_leftovers(const char *bridge, const char *text)
 				 on_leftover, NULL, &c);
 		else if (nft_has_table(bridge, families[i].nf))
 			buf_printf(&before, "delete table %s %s\n",
-				   our_family(families[i].nf), table);
+				   nft_family(families[i].nf)->name, table);
 	}
 	all = xasprintf("%s%s%s%s%s", buf_str(&before), text,
 			buf_str(&c.flush), buf_str(&c.base),

@@ -16,16 +16,6 @@
 #include "nft.h"
 #include "util.h"
 
-static const struct {
-	uint8_t nf;
-	const char *name;
-} families[] = {
-	{ NFPROTO_INET, "inet" }, { NFPROTO_BRIDGE, "bridge" },
-	{ NFPROTO_NETDEV, "netdev" },
-};
-
-#define N_FAMILIES 3
-
 /* A set, and the sum of its elements' hashes: they come in no order. */
 struct set_sum {
 	char *name;
@@ -47,7 +37,7 @@ struct digest {
 struct known {
 	char bridge[IFNAMSIZ];
 	bool complete;
-	struct digest families[N_FAMILIES];
+	struct digest families[NFT_FAMILIES];
 	uint64_t helper;
 	struct known *next;
 };
@@ -326,11 +316,11 @@ void fwdigest_changed(const char *bridge, const char *commands)
 
 		if (sscanf(p, "%*s element %15s %*s %63s", family, set) != 2)
 			k->complete = false;
-		for (size_t f = 0; f < N_FAMILIES; f++) {
+		for (size_t f = 0; f < NFT_FAMILIES; f++) {
 			struct digest *d = &k->families[f];
 
 			for (size_t i = 0; i < d->n_sets; i++)
-				d->sets[i].stale |= streq(families[f].name,
+				d->sets[i].stale |= streq(nft_families[f].name,
 							  family) &&
 						    streq(d->sets[i].name,
 							  set);
@@ -345,7 +335,7 @@ void fwdigest_free(void)
 		struct known *k = all_known;
 
 		all_known = k->next;
-		for (size_t f = 0; f < N_FAMILIES; f++)
+		for (size_t f = 0; f < NFT_FAMILIES; f++)
 			digest_free(&k->families[f]);
 		free(k);
 	}
@@ -356,19 +346,19 @@ static bool read_known(struct nlx *nl, struct known *k, const char *table)
 {
 	bool asked = true;
 
-	for (size_t f = 0; f < N_FAMILIES; f++) {
+	for (size_t f = 0; f < NFT_FAMILIES; f++) {
 		struct digest *d = &k->families[f];
 		int rc = -1;
 
 		d->table = table;
 		for (size_t i = 0; k->complete && i < d->n_sets; i++)
 			if (d->sets[i].stale)
-				asked &= read_set(nl, families[f].nf, table,
+				asked &= read_set(nl, nft_families[f].nf, table,
 						  &d->sets[i]) == 0;
 		/* a dump that breaks off is asked again from the start */
 		for (int tries = 0; !k->complete && rc && tries < 4; tries++) {
 			digest_free(d);
-			rc = read_family(nl, families[f].nf, d);
+			rc = read_family(nl, nft_families[f].nf, d);
 		}
 		asked &= k->complete || rc == 0 || rc == -EOPNOTSUPP ||
 			 rc == -EAFNOSUPPORT;
@@ -392,7 +382,7 @@ char *fwdigest_nft(const char *bridge)
 	/* "could not ask" is never "absent": load or remove, to be sure */
 	if (!read_known(nl, k, table))
 		return xstrdup("unknown");
-	for (size_t f = 0; f < N_FAMILIES; f++) {
+	for (size_t f = 0; f < NFT_FAMILIES; f++) {
 		struct digest *d = &k->families[f];
 		uint64_t elements = 0;
 

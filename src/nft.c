@@ -1,5 +1,7 @@
 #include "nft.h"
 
+#include <netinet/in.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <netlink/attr.h>
@@ -23,6 +25,27 @@ void nft_close(void)
 {
 	if (shared.sk && owner == getpid())
 		nlx_shut(&shared);
+}
+
+const struct nft_family nft_families[NFT_FAMILIES] = {
+	{ NFPROTO_INET, "inet" }, { NFPROTO_BRIDGE, "bridge" },
+	{ NFPROTO_NETDEV, "netdev" },
+};
+
+const struct nft_family *nft_family(uint8_t nf)
+{
+	for (size_t i = 0; i < NFT_FAMILIES; i++)
+		if (nft_families[i].nf == nf)
+			return &nft_families[i];
+	return NULL;
+}
+
+const struct nft_family *nft_family_named(const char *name)
+{
+	for (size_t i = 0; i < NFT_FAMILIES; i++)
+		if (streq(nft_families[i].name, name))
+			return &nft_families[i];
+	return NULL;
 }
 
 struct nl_msg *nft_request(int type, uint8_t family)

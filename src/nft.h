@@ -11,6 +11,16 @@
 struct nlx *nft_socket(void);
 void nft_close(void);
 
+/* The families that we have tables in. */
+enum { NFT_FAMILIES = 3 };
+extern const struct nft_family {
+	uint8_t nf;		/* NFPROTO_* */
+	const char *name;	/* nft's */
+} nft_families[NFT_FAMILIES];
+/* One of them by number, or by name; NULL for another. */
+const struct nft_family *nft_family(uint8_t nf);
+const struct nft_family *nft_family_named(const char *name);
+
 /* A message of a type (NFT_MSG_*) for a family (NFPROTO_*). */
 struct nl_msg *nft_request(int type, uint8_t family);
 /* Takes a message of that type apart; false if it is another one. */

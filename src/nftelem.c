@@ -36,27 +36,12 @@ struct element {
 
 /* ---- text to bytes ----------------------------------------------------- */
 
-static int hex_value(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* "0x" and two digits a byte: the first byte first. */
 static size_t hex_bytes(const char *s, uint8_t *out, size_t room)
 {
 	size_t n = strlen(s) / 2 - 1;
 
-	if (strlen(s) % 2 || n > room)
-		return 0;
-	for (size_t i = 0; i < n; i++) {
-		int hi = hex_value(s[2 + 2 * i]), lo = hex_value(s[3 + 2 * i]);
-
-		if (hi < 0 || lo < 0)
-			return 0;
-		out[i] = hi << 4 | lo;
-	}
-	return n;
+	return strlen(s) % 2 || n > room || !hex_decode(s + 2, out, n) ? 0 : n;
 }
 
 /* One word of an element; its length in bytes, 0 if it is none known. */
@@ -161,10 +146,12 @@ static void on_set(struct nlmsghdr *h, void *arg)
 /* What the kernel says of the set; asked once for a run of elements. */
 static bool look_up(struct nlx *nl, struct set *s)
 {
+	const struct nft_family *family = nft_family_named(s->family);
 	struct nl_msg *msg;
 
-	s->nf = streq(s->family, "bridge") ? NFPROTO_BRIDGE :
-		streq(s->family, "netdev") ? NFPROTO_NETDEV : NFPROTO_INET;
+	if (!family)
+		return false;
+	s->nf = family->nf;
 	msg = nft_request(NFT_MSG_GETSET, s->nf);
 	nla_put_string(msg, NFTA_SET_TABLE, s->table);
 	nla_put_string(msg, NFTA_SET_NAME, s->name);
@@ -257,14 +244,6 @@ static int add_line(struct nlx *nl, struct nlx *asks, struct nlx_batch *b,
 	return 0;
 }
 
-static bool ignore_none(void *arg, unsigned int n, int rc)
-{
-	(void)arg;
-	(void)n;
-	(void)rc;
-	return false;
-}
-
 int nft_elements(const char *commands)
 {
 	/* the kernel answers at once, or it does not know such a batch */
@@ -288,7 +267,7 @@ int nft_elements(const char *commands)
 	nlx_batch_mark(nl, &b, batch_mark(NFNL_MSG_BATCH_END));
 	nlx_shut(&asks);	/* afterwards that takes long: see nft.h */
 	if (rc == 0)
-		rc = nlx_batch_send(nl, &b, &failed, ignore_none, NULL);
+		rc = nlx_batch_send(nl, &b, &failed, NULL, NULL);
 	else
 		buf_free(&b.bytes);
 	return rc;

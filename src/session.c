@@ -37,9 +37,12 @@ static char *ask_text(void *arg, const struct bridge *b)
 	char *text = strmap_get(&s->texts, b->name);
 
 	if (!text) {
-		s->f.names_bridges = streq(s->in.fw_backend, "nftables") &&
-				     several_filter(s->m) &&
-				     kernel_names_bridges(s->cli->root);
+		/* once for all bridges */
+		if (!s->texts.n)
+			s->f.names_bridges =
+				streq(s->in.fw_backend, "nftables") &&
+				several_filter(s->m) &&
+				kernel_names_bridges(s->cli->root);
 		text = fw_text(s->m, &s->f, s->in.fw_backend, b, s->cli->root);
 		if (text)
 			strmap_put(&s->texts, b->name, text);

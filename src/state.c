@@ -222,9 +222,7 @@ static json_t *hex_of(const struct raw *r)
 {
 	_cleanup_free_ char *s = xcalloc(r->len * 2 + 1, 1);
 
-	for (size_t i = 0; i < r->len; i++)
-		sprintf(s + 2 * i, "%02x", r->v[i]);
-	return json_string(s);
+	return json_string(hex_encode(r->v, r->len, s));
 }
 
 static json_t *raws_to_json(const struct raw *v, size_t n)
@@ -236,12 +234,6 @@ static json_t *raws_to_json(const struct raw *v, size_t n)
 	return a;
 }
 
-static int nibble(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' :
-	       c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void raws_from_json(json_t *a, struct raw **v, size_t *n)
 {
 	json_t *e;
@@ -251,15 +243,8 @@ static void raws_from_json(json_t *a, struct raw **v, size_t *n)
 		const char *s = json_string_value(e);
 		size_t len = s ? strlen(s) / 2 : 0;
 		_cleanup_free_ uint8_t *p = xcalloc(len, 1);
-		bool ok = len > 0;
 
-		for (size_t k = 0; k < len; k++) {
-			int hi = nibble(s[2 * k]), lo = nibble(s[2 * k + 1]);
-
-			ok = ok && hi >= 0 && lo >= 0;
-			p[k] = ok ? hi << 4 | lo : 0;
-		}
-		if (ok)
+		if (len > 0 && hex_decode(s, p, len))
 			saved_add_raw(v, n, p, len);
 	}
 }

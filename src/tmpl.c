@@ -99,11 +99,7 @@ static uint64_t bit_of(uint32_t hash)
 
 static uint32_t name_hash(const char *name, size_t len)
 {
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (uint8_t)name[i]) * 16777619u;
-	return h;
+	return fnv64(1, name, len);
 }
 
 static struct entry *find_here(const struct view *v, const char *name,

@@ -44,6 +44,12 @@ uint64_t fnv64(uint64_t h, const void *data, size_t len);
 /* A hash of much text: FNV-1a of 8 bytes at a time. */
 uint64_t hash_text(const char *text, size_t len);
 
+/* Bytes as two lower-case digits each; out has room for 2 * n + 1. Returns
+ * out. */
+char *hex_encode(const uint8_t *b, size_t n, char *out);
+/* n bytes of such digits; false if one is none. */
+bool hex_decode(const char *s, uint8_t *out, size_t n);
+
 bool streq(const char *a, const char *b);
 bool str_begins(const char *s, const char *prefix);
 

@@ -11,7 +11,7 @@ struct facts {
 	struct strmap macs;	/* uplink name -> its MAC as text */
 	struct strmap services;	/* "net.X" that netifrc runs -> itself */
 	struct list texts;	/* owns the strings above */
-	bool names_bridges;	/* translate.h; false where nobody asks */
+	bool names_bridges;	/* rules ask which bridge a frame is on */
 	struct views *views;	/* made once for all outputs */
 };
 

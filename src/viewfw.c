@@ -9,14 +9,9 @@
 static void set_hex(struct view *v, const char *name, const uint8_t *b,
 		    size_t n)
 {
-	static const char digits[] = "0123456789abcdef";
-	char text[2 * 16 + 3] = "0x", *p = text + 2;
+	char text[2 * 16 + 3] = "0x";
 
-	for (size_t i = 0; i < n; i++) {
-		*p++ = digits[b[i] >> 4];
-		*p++ = digits[b[i] & 15];
-	}
-	*p = '\0';
+	hex_encode(b, n, text + 2);
 	view_set(v, name, text);
 }
 
@@ -380,8 +375,7 @@ void view_firewall(struct view *v, const struct model *m,
 	rates = view_rates(v, m, b);
 	view_if(v, "has_rates", rates);
 	view_if(v, "looks", filters || rates);
-	view_if(v, "names_bridges", filters && f->names_bridges &&
-		several_filter(m));
+	view_if(v, "names_bridges", filters && f->names_bridges);
 	view_if(v, "bridge_table", rates || filters || port ||
 		(macnat && b->host == HOST_UPLINK));
 }
