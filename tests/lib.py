@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -283,40 +284,68 @@ def must_ping(addr, ns=None, timeout=10):
 
 
 class Meter:
-    """Pings at 10 ms until stopped; .lost() is how many had no answer."""
+    """Pings at 10 ms until stopped. stop() is how many had no answer, .when
+    when those were sent (as time.time()), .sent how many there were."""
+    GRACE = 0.5     # s that the last pings' answers are waited for
 
     def __init__(self, addr, ns=None, interval="0.01"):
-        argv = ["ping", "-i", interval, addr]
+        argv = ["ping", "-D", "-i", interval, addr]
         if ns:
             argv = ["ip", "netns", "exec", ns] + argv
         self.addr = addr
-        self.p = subprocess.Popen(argv, stdout=subprocess.PIPE,
+        self.interval = float(interval)
+        self.out = tempfile.TemporaryFile("w+")   # a pipe would fill up
+        self.p = subprocess.Popen(argv, stdout=self.out,
                                   stderr=subprocess.STDOUT)
-        time.sleep(0.3)
+        wait_for("the first answer of " + addr, lambda: os.pread(
+            self.out.fileno(), 4096, 0).count(b"icmp_seq="), 5)
 
-    def stop(self):
-        time.sleep(0.3)
+    def stop(self, ended=None):
+        """What was sent after `ended` (now) does not count: its answer may
+        still be on its way when ping stops."""
+        ended = ended or time.time()
+        time.sleep(max(0, ended + self.GRACE - time.time()))
         self.p.send_signal(signal.SIGINT)
-        out = self.p.communicate()[0].decode()
-        m = re.search(r"(\d+) packets transmitted, (\d+) received", out)
+        self.p.wait()
+        self.out.seek(0)
+        out = self.out.read()
+        m = re.search(r"(\d+) packets transmitted", out)
         assert m, out
         self.sent = int(m.group(1))
-        got = {int(n) for n in re.findall(r"icmp_seq=(\d+) ttl", out)}
-        # those on their way when ping was stopped are not lost
-        return len(set(range(1, self.sent - 2)) - got)
+        got = {int(n): float(at) - float(rtt) / 1000 for at, n, rtt in
+               re.findall(r"\[([\d.]+)\].*icmp_seq=(\d+) ttl.*time=([\d.]+)",
+                          out)}
+        self.when = []
+        last, at = 1, 0
+        for n in range(1, self.sent + 1):
+            if n in got:
+                last, at = n, got[n]
+            elif at + (n - last) * self.interval < ended:
+                self.when.append(at + (n - last) * self.interval)
+        return len(self.when)
+
+
+class Lost(AssertionError):
+    """.worst: the most packets that one meter lost."""
 
 
 def no_loss(meters, act, allowed=0):
     """Runs act() under the meters; no more than allowed may be lost."""
     meters = [Meter(*m) if isinstance(m, tuple) else m for m in meters]
+    began = time.time()
     try:
         act()
     finally:
-        lost = [(m.addr, m.stop(), m.sent) for m in meters]
-    bad = [l for l in lost if l[1] > allowed]
+        ended = time.time()
+        bad = [(m.addr, m.stop(ended), m.sent,
+                ["at %.2f s" % (t - began) for t in m.when])
+               for m in meters]
+    bad = [l for l in bad if l[1] > allowed]
     if bad:
-        raise AssertionError("lost packets: %r" % bad)
-    return sum(l[2] for l in lost)
+        e = Lost("lost packets in %.2f s: %r" % (ended - began, bad))
+        e.worst = max(l[1] for l in bad)
+        raise e
+    return sum(m.sent for m in meters)
 
 
 def no_loss_moving(meters, act):
@@ -328,9 +357,8 @@ def no_loss_moving(meters, act):
     for last in (False, False, True):
         try:
             return no_loss(meters, act)
-        except AssertionError as e:
-            if last or max(int(n) for n in
-                           re.findall(r"', (\d+), \d+\)", str(e))) > 1:
+        except Lost as e:
+            if last or e.worst > 1:
                 raise
             print("note: the kernel's own window was hit; once more")
 

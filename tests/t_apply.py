@@ -6,6 +6,7 @@
                                         └─ vnet0 ── a namespace
 """
 import os
+import threading
 
 from lib import *
 from t_config import ARTICLE
@@ -632,6 +633,32 @@ def test_meter_can_fail():
     ip("link", "del", "br0")
     time.sleep(0.5)
     assert m.stop() > 5
+
+
+def test_meter_waits_for_late_answers():
+    """A guest that is not scheduled when the meter stops has lost nothing;
+    one that never answers again has."""
+    Lan()
+    conf(WIRED)
+    up()
+    g = TapGuest("tap0", "52:54:00:00:00:01", ["10.99.0.12/24"])
+    must_ping("10.99.0.12")
+    m = Meter("10.99.0.12")
+
+    def nap():
+        time.sleep(0.2)
+        g.p.send_signal(signal.SIGSTOP)
+        time.sleep(0.2)
+        g.p.send_signal(signal.SIGCONT)
+    t = threading.Thread(target=nap)
+    t.start()
+    eq(m.stop(), 0)
+    t.join()
+    m = Meter("10.99.0.12")
+    g.p.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)
+    assert m.stop() > 5
+    g.p.send_signal(signal.SIGCONT)
 
 
 def test_status():

@@ -132,11 +132,18 @@ class Guests:
 def test_every_kind_of_edit():
     g = Guests()
 
+    edits = []
+
     def act():
+        began = time.time()
         for name, text in EDITS:
+            edits.append("%s at %.2f s" % (name, time.time() - began))
             g.edit(name, text)
 
-    sent = no_loss(g.meters, act)
+    try:
+        sent = no_loss(g.meters, act)
+    except Lost as e:
+        raise AssertionError("%s\n%s" % (e, ", ".join(edits)))
     in_sync()
     print("note: %d edits, %d pings, 0 lost" % (len(EDITS), sent))
 
