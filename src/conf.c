@@ -174,6 +174,8 @@ struct conf {
 	struct strmap index;	/* sections and top-level keys, where they
 				 * stand first; by seen_name() */
 	struct sections sections[SEC_COUNT];
+	uint32_t used[N_ELEMENTS(tables)];	/* bit k: key k of the table
+						 * is in some section */
 	char **flat;		/* names of flat keys met so far */
 	size_t n_flat;
 	bool broken;		/* libconfuse gave up on a file */
@@ -190,6 +192,16 @@ static const struct table *find_table(const char *section)
 	for (size_t i = 0; i < N_ELEMENTS(tables); i++)
 		if (streq(tables[i]->section, section))
 			return tables[i];
+	return NULL;
+}
+
+/* The keys of a table that the files use, one bit each. libconfuse copies all
+ * options of a section for each one it meets: it is told of these alone. */
+static uint32_t *used_keys(struct conf *c, const struct table *t)
+{
+	for (size_t i = 0; i < N_ELEMENTS(tables); i++)
+		if (tables[i] == t)
+			return &c->used[i];
 	return NULL;
 }
 
@@ -351,6 +363,7 @@ static void prescan(struct conf *c, struct scrubbed *s)
 			old = *at;
 			if (!old)
 				*at = it;
+			*used_keys(c, t) |= UINT32_C(1) << k;
 		} else {
 			old = strmap_put(&c->index, seen_name(it), (void *)it);
 			if (it->name)
@@ -408,14 +421,16 @@ static cfg_opt_t value_opt(const char *name)
 }
 
 /* The options of one section; terminated, owned by the caller. */
-static cfg_opt_t *table_opts(const struct table *t, cfg_opt_t *sub)
+static cfg_opt_t *table_opts(struct conf *c, const struct table *t,
+			     cfg_opt_t *sub)
 {
 	static const cfg_opt_t end = CFG_END();
 	cfg_opt_t *o = xcalloc(t->n + 2, sizeof(*o));
 	size_t n = 0;
 
 	for (size_t i = 0; i < t->n; i++)
-		o[n++] = value_opt(t->keys[i].name);
+		if (*used_keys(c, t) >> i & 1)
+			o[n++] = value_opt(t->keys[i].name);
 	if (sub) {
 		cfg_opt_t dhcp = CFG_SEC("dhcp", sub, CFGF_NONE);
 
@@ -425,12 +440,12 @@ static cfg_opt_t *table_opts(const struct table *t, cfg_opt_t *sub)
 	return o;
 }
 
-static cfg_t *make_parser(const struct conf *c)
+static cfg_t *make_parser(struct conf *c)
 {
-	_cleanup_free_ cfg_opt_t *dhcp = table_opts(&dhcp_table, NULL);
-	_cleanup_free_ cfg_opt_t *bridge = table_opts(&bridge_table, dhcp);
-	_cleanup_free_ cfg_opt_t *guest = table_opts(&guest_table, NULL);
-	_cleanup_free_ cfg_opt_t *port = table_opts(&port_table, NULL);
+	_cleanup_free_ cfg_opt_t *dhcp = table_opts(c, &dhcp_table, NULL);
+	_cleanup_free_ cfg_opt_t *bridge = table_opts(c, &bridge_table, dhcp);
+	_cleanup_free_ cfg_opt_t *guest = table_opts(c, &guest_table, NULL);
+	_cleanup_free_ cfg_opt_t *port = table_opts(c, &port_table, NULL);
 	_cleanup_free_ cfg_opt_t *root = xcalloc(c->n_flat + 7, sizeof(*root));
 	cfg_opt_t sections[] = { CFG_SEC("bridge", bridge, CFGF_MULTI),
 				 CFG_SEC("guest", guest, CFGF_MULTI),
@@ -510,12 +525,15 @@ static void load_keys(struct conf *c, const struct table *t, cfg_t *sec,
 		      const char *title, void *obj)
 {
 	/* table_opts() has made them in the table's order */
-	cfg_opt_t *opts = cfg_getnopt(sec, 0);
+	cfg_opt_t *opt = cfg_getnopt(sec, 0);
 
-	for (unsigned int i = 0; opts && i < t->n; i++) {
-		cfg_opt_t *opt = &opts[i];
+	for (unsigned int i = 0; opt && i < t->n; i++) {
 		_cleanup_free_ struct item *v = NULL;
-		size_t n = cfg_opt_size(opt);
+		size_t n;
+
+		if (!(*used_keys(c, t) >> i & 1))
+			continue;
+		n = cfg_opt_size(opt);
 
 		if (n == 1) {
 			struct item *one = cfg_opt_getnptr(opt, 0);
@@ -528,6 +546,7 @@ static void load_keys(struct conf *c, const struct table *t, cfg_t *sec,
 				key_place(c, t->section, title,
 					  t->keys[i].name));
 		}
+		opt++;
 	}
 }
 

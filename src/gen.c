@@ -70,10 +70,15 @@ static int verb_write(const struct cli *c, const struct model *m, bool diff)
 	rc = facts_read(&f, m, c->root);
 	if (rc == 0)
 		rc = outfiles_compute(&o, m, &f, c->root);
+	/* the shell reads while files are written beside the real ones */
+	if (rc == 0 && !diff)
+		rc = outfiles_stage(&o);
+	if (rc == 0)
+		rc = outfiles_judge(&o);
 	if (rc == 0 && !diff)
 		rc = note_old(&o, c->root);
 	if (rc == 0)
-		rc = diff ? outfiles_diff(&o) : outfiles_write(&o);
+		rc = diff ? outfiles_diff(&o) : outfiles_commit(&o);
 	if (!diff)
 		warn_dnsmasq(c, m);
 	if (!diff && rc == 0)

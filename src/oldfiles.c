@@ -185,13 +185,10 @@ unsigned int oldfiles_restore(const char *root)
 		struct outfile f;
 		struct outfiles one = { &f, 1 };
 
-		if (!prepare(e, &f) || (f.change && outfiles_write(&one) < 0))
+		if (!prepare(e, &f) || (f.change &&
+		    (outfiles_stage(&one) < 0 || outfiles_commit(&one) < 0)))
 			failed++;
-		free(f.path);
-		free(f.staged);
-		free(f.real);
-		buf_free(&f.old);
-		buf_free(&f.new);
+		outfile_free(&f);
 	}
 	json_decref(list);
 	oldfiles_forget(root);

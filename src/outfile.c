@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -182,46 +183,70 @@ static bool variables_clash(const struct outfile *f)
 	return c.found;
 }
 
-/* Does the whole candidate parse as shell? */
-static bool shell_parses(const struct outfile *f)
+static int write_all(int fd, const char *s, size_t len)
 {
-	static const char *const argv[] = { "sh", "-n", NULL };
-	_cleanup_buf_ struct buf err = { 0 };
-	int rc = spawn_run(argv, buf_str(&f->new), f->new.len, &err, &err,
-			   10);
+	while (len) {
+		ssize_t n = write(fd, s, len);
 
-	if (rc == 0)
-		return true;
-	msg_error("%s would not be a valid shell file ('sh -n' says: %.*s); "
-		  "nothing was written", f->path,
-		  (int)strcspn(buf_str(&err), "\n"),
-		  rc < 0 ? strerror(-rc) : buf_str(&err));
-	return false;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			s += n;
+			len -= n;
+		}
+	}
+	return 0;
 }
 
-/* A large file takes the shell some milliseconds: a child asks it while the
- * other outputs are rendered. */
+/* A file in memory that ends with its descriptor; -errno if there is none. */
+static int memory_file(const char *text, size_t len)
+{
+	int fd = memfd_create("netbr", MFD_CLOEXEC), rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = write_all(fd, text, len);
+	if (rc == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		rc = -errno;
+	if (rc == 0)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+/* Does the whole candidate parse as shell? A large file takes the shell some
+ * milliseconds: it reads while the other outputs are rendered. */
 static void shell_begin(struct outfile *f)
 {
-	f->shell = fork();
-	if (f->shell == 0)
-		_exit(shell_parses(f) ? 0 : 1);
+	static const char *const argv[] = { "sh", "-n", NULL };
+	_cleanup_fd_ int in = memory_file(buf_str(&f->new), f->new.len);
+
+	f->judged = true;
+	f->says = memory_file("", 0);
+	f->judge = in < 0 ? in : f->says < 0 ? f->says :
+		   spawn_begin(argv, in, f->says, &f->shell);
 }
 
 static bool shell_end(struct outfile *f)
 {
-	pid_t pid = f->shell;
-	int status;
+	char says[200];
+	ssize_t n;
 
-	f->shell = 0;
-	if (!pid)
+	if (!f->judged)
 		return true;
-	if (pid < 0)
-		return shell_parses(f);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return false;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	f->judged = false;
+	if (f->shell)
+		f->judge = spawn_wait(f->shell);
+	n = f->judge > 0 ? pread(f->says, says, sizeof(says) - 1, 0) : 0;
+	if (f->says >= 0)
+		close(f->says);
+	if (f->judge == 0)
+		return true;
+	says[n > 0 ? n : 0] = '\0';
+	msg_error("%s would not be a valid shell file ('sh -n' says: %.*s); "
+		  "nothing was written", f->path, (int)strcspn(says, "\n"),
+		  f->judge < 0 ? strerror(-f->judge) : says);
+	return false;
 }
 
 /* ---- computing -------------------------------------------------------- */
@@ -424,6 +449,13 @@ int outfiles_compute(struct outfiles *o, const struct model *m,
 	}
 	if (rc == 0)
 		rc = compute_stale(o, root);
+	return rc;
+}
+
+int outfiles_judge(struct outfiles *o)
+{
+	int rc = 0;
+
 	for (size_t i = 0; i < o->n; i++)
 		if (!shell_end(&o->v[i]))
 			rc = -1;
@@ -487,21 +519,6 @@ static int set_rights(int fd, const char *real)
 	return fchmod(fd, st.st_mode & 07777) < 0 ? -errno : 0;
 }
 
-static int write_all(int fd, const char *s, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, s, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			s += n;
-			len -= n;
-		}
-	}
-	return 0;
-}
-
 /* Puts the new content beside the real file, complete. */
 static int stage(struct outfile *f)
 {
@@ -528,16 +545,6 @@ static int stage(struct outfile *f)
 	if (rc == 0)
 		rc = write_all(fd, buf_str(&f->new), f->new.len);
 	return rc;
-}
-
-static void unstage(struct outfiles *o)
-{
-	for (size_t i = 0; i < o->n; i++) {
-		if (o->v[i].staged)
-			unlink(o->v[i].staged);
-		free(o->v[i].staged);
-		o->v[i].staged = NULL;
-	}
 }
 
 /* The file is still the one we read: nobody edited it meanwhile. */
@@ -578,7 +585,7 @@ static const char *const change_words[] = {
 
 /* All files are written before the first is synced: the journal of a file
  * system takes them together. */
-static bool stage_all(struct outfiles *o)
+int outfiles_stage(struct outfiles *o)
 {
 	for (size_t i = 0; i < 2 * o->n; i++) {
 		struct outfile *f = &o->v[i % o->n];
@@ -590,10 +597,10 @@ static bool stage_all(struct outfiles *o)
 		if (rc < 0) {
 			msg_error("%s: can't be written: %s; nothing was "
 				  "changed", f->path, strerror(-rc));
-			return false;
+			return -1;
 		}
 	}
-	return true;
+	return 0;
 }
 
 /* The directories of all changes, each once. */
@@ -620,15 +627,11 @@ static int sync_dirs(const struct outfiles *o, const struct outfile **failed)
 	return 0;
 }
 
-int outfiles_write(struct outfiles *o)
+int outfiles_commit(struct outfiles *o)
 {
 	const struct outfile *failed;
 	int changes = 0, rc;
 
-	if (!stage_all(o)) {
-		unstage(o);
-		return -1;
-	}
 	for (size_t i = 0; i < o->n; i++) {
 		struct outfile *f = &o->v[i];
 
@@ -638,7 +641,6 @@ int outfiles_write(struct outfiles *o)
 				  f->change == CHANGE_REMOVE ? "removed" :
 				  "replaced", rc == -ESTALE ? "it was changed "
 				  "meanwhile; run again" : strerror(-rc));
-			unstage(o);
 			return -1;
 		}
 		if (f->change) {
@@ -685,15 +687,22 @@ int outfiles_diff(const struct outfiles *o)
 	return changes;
 }
 
+void outfile_free(struct outfile *f)
+{
+	if (f->staged)
+		unlink(f->staged);
+	free(f->staged);
+	free(f->path);
+	free(f->real);
+	buf_free(&f->old);
+	buf_free(&f->new);
+}
+
 void outfiles_free(struct outfiles *o)
 {
-	for (size_t i = 0; i < o->n; i++) {
-		free(o->v[i].path);
-		free(o->v[i].staged);
-		free(o->v[i].real);
-		buf_free(&o->v[i].old);
-		buf_free(&o->v[i].new);
-	}
+	outfiles_judge(o);
+	for (size_t i = 0; i < o->n; i++)
+		outfile_free(&o->v[i]);
 	free(o->v);
 	*o = (struct outfiles){ 0 };
 }

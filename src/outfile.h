@@ -13,7 +13,9 @@ struct outfile {
 	struct buf old, new;	/* whole contents; new unused for REMOVE */
 	enum change change;
 	bool is_confd;		/* must be a valid shell file */
-	pid_t shell;		/* the child that asks the shell, or 0 */
+	bool judged;		/* by a shell: its process or 0, a file of */
+	pid_t shell;		/* what it says or -1, and its exit status */
+	int says, judge;	/* or -errno */
 	char *staged;		/* temporary file beside the real one */
 	char *real;		/* path with symlinks followed */
 };
@@ -23,19 +25,28 @@ struct outfiles {
 	size_t n;
 };
 
-/* Computes all outputs of a model and what is stale under root. Nothing is
- * written. Returns 0, or -1 after messages. */
+/* Computes all outputs of a model and what is stale under root; a shell starts
+ * to read conf.d/net. Nothing is written. Returns 0, or -1 after messages. */
 int outfiles_compute(struct outfiles *o, const struct model *m,
 		     const struct facts *f, const char *root);
 
-/* Writes all changes: first every temporary file, then every rename. On a
- * failure before the first rename nothing has changed. Says what it did
- * through msg_info. Returns the number of changes, or -1 after messages. */
-int outfiles_write(struct outfiles *o);
+/* Waits for the shell's word on what has been computed. Returns 0, or -1 after
+ * a message that nothing was written. */
+int outfiles_judge(struct outfiles *o);
+
+/* Writes and syncs every change as a temporary file beside the real one;
+ * outfile_free() removes those that did not get its name. Returns 0, or -1
+ * after a message: nothing has changed. */
+int outfiles_stage(struct outfiles *o);
+
+/* Renames what is staged and removes what is stale. Says what it did through
+ * msg_info. Returns the number of changes, or -1 after messages. */
+int outfiles_commit(struct outfiles *o);
 
 /* Unified diff of all changes to stdout. Returns the number of changed
  * files, or -1. */
 int outfiles_diff(const struct outfiles *o);
+void outfile_free(struct outfile *f);
 void outfiles_free(struct outfiles *o);
 
 /* Replaces netbr's managed block in a text; an empty block removes it.
