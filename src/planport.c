@@ -303,13 +303,15 @@ void plan_port_ipv6(const struct plan_input *in, struct plan *p,
 		    const struct bridge *b, const char *name,
 		    const struct klink *l, bool remember)
 {
-	_cleanup_free_ char *path = ifname_sysctl(AF_INET6, name,
-						  "disable_ipv6");
+	_cleanup_free_ char *path = NULL;
 
+	if (l && !remember && l->disable_ipv6)
+		return;
+	path = ifname_sysctl(AF_INET6, name, "disable_ipv6");
 	if (!l)
 		op_drift(plan_knob(p, b, name, "disable_ipv6", "1"), path,
 			 "1", "absent");
-	else if (remember || !l->disable_ipv6)
+	else
 		plan_sysctl(in, p, b->name, path, "1", remember, false);
 }
 

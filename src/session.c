@@ -460,15 +460,47 @@ static void choose_modes(struct session *s, bool may_ask)
 	}
 }
 
+static bool named(const struct cli *c, const char *bridge)
+{
+	for (int i = 0; i < c->n_args; i++)
+		if (streq(c->args[i], bridge))
+			return true;
+	return !c->n_args;
+}
+
+/* What the plan will ask of nftables is made ready while the thread still
+ * reads the kernel's links: the rules' text, where links have no say in it,
+ * and what is loaded. */
+static void look_ahead(struct session *s)
+{
+	/* where nothing is loaded, to ask is quicker on its own */
+	if (!streq(s->in.fw_backend, "nftables"))
+		return;
+	for (size_t i = 0; i < s->m->n_bridges; i++) {
+		const struct bridge *b = s->m->bridges[i];
+
+		if (!named(s->cli, b->name))
+			continue;
+		if (b->mode != MODE_AUTO && !bridge_has_veth(b))
+			free(ask_text(s, b));
+		free(fw_digest(s->in.fw_backend, b->name));
+	}
+}
+
 int session_open(struct session *s, const struct cli *c,
 		 const struct model *m, struct dump *d, bool down)
 {
+	bool plans = !down && (streq(c->verb, "up") || streq(c->verb, "try") ||
+			       streq(c->verb, "plan"));
 	int rc;
 
 	*s = (struct session){ .cli = c, .m = m };
 	if (facts_read_few(&s->f, m, c->root) < 0)
 		return RC_FAILED;
 	state_load(&s->st, c->root);
+	s->in.fw_backend = choose_backend(m);
+	if (plans)
+		look_ahead(s);
 	dump_wait(d);
 	s->nl = d->nl;
 	s->k = d->k;
@@ -481,7 +513,7 @@ int session_open(struct session *s, const struct cli *c,
 		.m = m, .f = &s->f, .k = &s->k, .st = &s->st,
 		.force = c->force, .bridges = s->bridges,
 		.n_bridges = s->n_bridges, .gone = (const char *const *)s->gone,
-		.n_gone = s->n_gone, .fw_backend = choose_backend(m),
+		.n_gone = s->n_gone, .fw_backend = s->in.fw_backend,
 		.sysctl = ask_sysctl, .fw_digest = ask_digest,
 		.fw_text = ask_text, .fw_saved = ask_saved, .user_id = ask_account,
 		.tap_held = ask_held, .dns_files = ask_dns_files,
@@ -491,9 +523,7 @@ int session_open(struct session *s, const struct cli *c,
 		.missing = ask_missing, .arg = s,
 	};
 	if (rc == RC_OK)
-		choose_modes(s, !down && (streq(c->verb, "up") ||
-					  streq(c->verb, "try") ||
-					  streq(c->verb, "plan")));
+		choose_modes(s, plans);
 	return rc;
 }
 
