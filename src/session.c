@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -294,10 +295,30 @@ int session_dump(struct session *s, const struct plan *done)
 
 /* ---- the first dump ------------------------------------------------------ */
 
+/* Each takes a processor of its own: both wait for the process's page tables
+ * time and again, and the scheduler, which then puts one where the other has
+ * run, may leave them there for as long as all this takes. */
+static void take_cpu(struct dump *d)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t mine;
+
+	if (cpu < 0 || sched_getaffinity(0, sizeof(d->cpus), &d->cpus) < 0 ||
+	    CPU_COUNT(&d->cpus) < 2 || !CPU_ISSET(cpu, &d->cpus))
+		return;
+	CPU_ZERO(&mine);
+	CPU_SET(cpu, &mine);
+	d->others = d->cpus;
+	CPU_CLR(cpu, &d->others);
+	d->apart = sched_setaffinity(0, sizeof(mine), &mine) == 0;
+}
+
 static void *dump_thread(void *arg)
 {
 	struct dump *d = arg;
 
+	if (d->apart)
+		sched_setaffinity(0, sizeof(d->others), &d->others);
 	d->rc = nldump_all(&d->nl, &d->k);
 	return NULL;
 }
@@ -312,6 +333,7 @@ int dump_begin(struct dump *d)
 		msg_error("netlink: %s", strerror(-rc));
 		return RC_FAILED;
 	}
+	take_cpu(d);
 	d->running = pthread_create(&d->thread, NULL, dump_thread, d) == 0;
 	if (!d->running)
 		dump_thread(d);
@@ -323,6 +345,9 @@ static void dump_wait(struct dump *d)
 	if (d->running)
 		pthread_join(d->thread, NULL);
 	d->running = false;
+	if (d->apart)
+		sched_setaffinity(0, sizeof(d->cpus), &d->cpus);
+	d->apart = false;
 }
 
 void dump_end(struct dump *d)

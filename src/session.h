@@ -3,6 +3,7 @@
 #define NETBR_SESSION_H
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "cli.h"
 #include "nl.h"
@@ -27,7 +28,8 @@ struct session {
  * each takes as long as the other. */
 struct dump {
 	pthread_t thread;
-	bool running;
+	bool running, apart;
+	cpu_set_t cpus, others;	/* what we may run on; the thread's part */
 	struct nlx nl;
 	struct kstate k;
 	int rc;
