@@ -1,4 +1,5 @@
 """The configuration: what is refused and how, what is understood."""
+import atexit
 import os
 import stat
 import tempfile
@@ -12,6 +13,7 @@ class Root:
 
     def __init__(self, text=None):
         self.dir = tempfile.mkdtemp(prefix="netbr-test-")
+        atexit.register(shutil.rmtree, self.dir, True)
         os.makedirs(self.dir + "/etc")
         self.conf = self.dir + "/etc/vmnet.conf"
         if text is not None:

@@ -1,5 +1,6 @@
 """netbr-gen's outputs: accepted by the programs that read them, written all
 or not at all, and nobody else's line is ever touched."""
+import atexit
 import glob
 import itertools
 import os
@@ -246,7 +247,7 @@ def two_states():
 
 
 SYSCALLS = ("openat,write,fsync,rename,unlink,mkdir,fchmod,fchown,ftruncate,"
-            "pwrite64,fork,clone,flock")
+            "pwrite64,memfd_create,fork,clone,flock")
 
 
 # under strace, a leak sanitizer can't look; it does so elsewhere
@@ -301,7 +302,8 @@ def test_failing_system_calls():
     argv = [GEN, "-q", "-r", r.dir, "write"]
     calls = count_calls(argv)
     points = 0
-    for call in ("write", "fsync", "rename", "unlink", "fchmod", "openat"):
+    for call in ("write", "fsync", "rename", "unlink", "fchmod", "openat",
+                 "memfd_create"):
         for k in range(1, calls.get(call, 0) + 1, 4 if call == "openat" else 1):
             for err in ("ENOSPC", "EIO"):
                 shutil.rmtree(r.dir)
@@ -324,7 +326,9 @@ def test_full_disk_and_read_only():
     r, old, new = two_states()
     src = r.dir + ".src"
     os.rename(r.dir, src)
+    atexit.register(shutil.rmtree, src, True)
     os.mkdir(r.dir)
+    atexit.register(run, "umount", "-R", r.dir)     # before it is removed
     run("mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", r.dir)
     sh("cp -a %s/. %s/" % (src, r.dir))
     sh("dd if=/dev/zero of=%s/fill bs=1k 2>/dev/null || true" % r.dir)
