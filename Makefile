@@ -58,8 +58,15 @@ NL_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(LIBS_APPLY))
 -include $(wildcard $(O)*.d)
 
 # What tests need is installed first, where root may; then everything runs.
+# T="hitless try" runs some folders; JUNIT=DIR keeps reports
 check:
-	@tests/check
+	@tests/check $(T)
+# those that take long: boots, endurance, sweeps
+check-slow:
+	@tests/check --slow $(T)
+# what needs neither root, a VM nor a network
+check-fast:
+	@tests/check --fast $(T)
 
 demo:
 	@tests/demo
@@ -115,4 +122,4 @@ uninstall:
 clean:
 	rm -rf $(O)*.o $(O)*.d $(O)netbr-gen $(O)netbr-apply build
 
-.PHONY: all check demo bench golden lint install uninstall clean
+.PHONY: all check check-slow check-fast demo bench golden lint install uninstall clean
