@@ -115,25 +115,65 @@ static void end_if_target(struct program *p, const struct ip *ip, int action)
 	end(p, action);
 }
 
-/* A DHCP client asks for itself. */
-static void put_ipv4(struct program *p, const struct guest *g)
+/* Reports and leaves of groups, whole; a guest that asks would become the
+ * bridge's querier. X is where the IPv4 header ends. */
+static void put_igmp(struct program *p)
 {
-	load(p, BPF_B, AT_PROTO4);
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, IPPROTO_UDP);
-	end(p, PASS);
+	static const uint8_t said[] = { 0x12, 0x16, 0x17, 0x22 };
+
 	load(p, BPF_H, AT_FRAG4);
-	emit(p, BPF_JMP | BPF_JSET | BPF_K, 0, 1, 0x1fff);
-	end(p, PASS);
+	emit(p, BPF_JMP | BPF_JSET | BPF_K, 0, 1, 0x3fff);
+	end(p, DROP);
+	drop_shorter(p, AT_IP4 + 20 + 8);
 	emit(p, BPF_LDX | BPF_B | BPF_MSH, 0, 0, AT_IP4);
-	emit(p, BPF_LD | BPF_H | BPF_IND, 0, 0, AT_IP4 + 2);
-	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 67);
-	end(p, PASS);
+	emit(p, BPF_LD | BPF_B | BPF_IND, 0, 0, AT_IP4);
+	for (size_t i = 0; i < sizeof(said); i++)
+		end_if(p, said[i], PASS);
+	end(p, DROP);
+}
+
+/* A DHCP client asks for itself: whole, a request (RFC 2131) of an Ethernet
+ * card, not by a relay, with its own MAC as chaddr. */
+static void put_dhcp(struct program *p, const struct guest *g)
+{
+	load(p, BPF_H, AT_FRAG4);
+	emit(p, BPF_JMP | BPF_JSET | BPF_K, 0, 1, 0x3fff);
+	end(p, DROP);
 	drop_shorter(p, AT_IP4 + 60 + AT_CHADDR + 6);
+	emit(p, BPF_LD | BPF_W | BPF_IND, 0, 0, AT_IP4 + 8);
+	emit(p, BPF_ALU | BPF_RSH | BPF_K, 0, 0, 8);
+	drop_unless(p, 0x010106);
+	emit(p, BPF_LD | BPF_W | BPF_IND, 0, 0, AT_IP4 + AT_CHADDR - 4);
+	drop_unless(p, 0);
 	emit(p, BPF_LD | BPF_W | BPF_IND, 0, 0, AT_IP4 + AT_CHADDR);
 	drop_unless(p, word(g->mac.b));
 	emit(p, BPF_LD | BPF_H | BPF_IND, 0, 0, AT_IP4 + AT_CHADDR + 4);
 	drop_unless(p, g->mac.b[4] << 8 | g->mac.b[5]);
 	end(p, PASS);
+}
+
+static void put_ipv4(struct program *p, const struct guest *g)
+{
+	size_t igmp, dhcp;
+
+	load(p, BPF_B, AT_PROTO4);
+	igmp = jump_if(p, IPPROTO_IGMP);
+	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, IPPROTO_UDP);
+	end(p, PASS);
+	load(p, BPF_H, AT_FRAG4);
+	emit(p, BPF_JMP | BPF_JSET | BPF_K, 0, 1, 0x1fff);
+	end(p, PASS);
+	/* what begins a datagram shows its ports */
+	drop_shorter(p, AT_IP4 + 20 + 8);
+	emit(p, BPF_LDX | BPF_B | BPF_MSH, 0, 0, AT_IP4);
+	emit(p, BPF_LD | BPF_H | BPF_IND, 0, 0, AT_IP4 + 2);
+	end_if(p, 68, DROP);
+	dhcp = jump_if(p, 67);
+	end(p, PASS);
+	land(p, igmp);
+	put_igmp(p);
+	land(p, dhcp);
+	put_dhcp(p, g);
 }
 
 /* Fragments: no header in between, and the first one shows what it is. */
@@ -151,7 +191,7 @@ static void put_fragment(struct program *p)
 		end_if(p, whole[i], PASS);
 	end(p, DROP);
 	land(p, first);
-	drop_shorter(p, AT_BODY6 + 8 + 2);
+	drop_shorter(p, AT_BODY6 + 8 + 4);
 	load(p, BPF_B, AT_BODY6);
 	icmp = jump_if(p, IPPROTO_ICMPV6);
 	udp = jump_if(p, IPPROTO_UDP);
@@ -166,14 +206,16 @@ static void put_fragment(struct program *p)
 	land(p, udp);
 	load(p, BPF_H, AT_BODY6 + 8);
 	end_if(p, 547, DROP);
+	load(p, BPF_H, AT_BODY6 + 8 + 2);
+	end_if(p, 546, DROP);
+	end_if(p, 547, DROP);
 	end(p, PASS);
 }
 
 /* Hop-by-hop options are for multicast listeners (RFC 2710, 3810). */
 static void put_hop_by_hop(struct program *p)
 {
-	static const uint8_t mld[] = { MLD_LISTENER_QUERY,
-				       MLD_LISTENER_REPORT,
+	static const uint8_t mld[] = { MLD_LISTENER_REPORT,
 				       MLD_LISTENER_REDUCTION, 143 };
 
 	drop_shorter(p, AT_BODY6 + 8 + 1);
@@ -241,6 +283,7 @@ static void put_discovery(struct program *p, const struct model *m,
 	rs = jump_if(p, ND_ROUTER_SOLICIT);
 	ns = jump_if(p, ND_NEIGHBOR_SOLICIT);
 	na = jump_if(p, ND_NEIGHBOR_ADVERT);
+	end_if(p, MLD_LISTENER_QUERY, DROP);
 	end_if(p, ND_ROUTER_ADVERT, DROP);
 	end_if(p, ND_REDIRECT, DROP);
 	end(p, PASS);
