@@ -34,7 +34,7 @@ COMMON = addr check cli conf confval diag model oldfiles outfile print qemu scre
 	spawn tmpl util view viewfw wifi
 APPLY = dhcpc dnsmasq doctor fw fwdelta fwdigest fwipt fwother kstate \
 	lease nft nftelem nl nldump nlop op planback plandown planmacnat \
-	planproxy planwifi planmove planport planserve planup progress report run \
+	planproxy planwifi planmove planport planserve planup proc progress report run \
 	session state sys translate try verbs watch
 GEN_O = $(COMMON:%=$(O)%.o) $(O)gen.o
 APPLY_O = $(COMMON:%=$(O)%.o) $(APPLY:%=$(O)%.o) $(O)apply.o

@@ -1,6 +1,5 @@
 #include "dhcpc.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,21 +9,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proc.h"
 #include "spawn.h"
 #include "view.h"
 
 #define HELPER_TIMEOUT 30
 #define WAIT_MS 3000
 
-static bool same_netns(const char *pid)
-{
-	_cleanup_free_ char *path = xasprintf("/proc/%s/ns/net", pid);
-	char theirs[64] = "", ours[64] = "";
-
-	return readlink(path, theirs, sizeof(theirs) - 1) > 0 &&
-	       readlink("/proc/self/ns/net", ours, sizeof(ours) - 1) > 0 &&
-	       streq(theirs, ours);
-}
+/* Whose word counts? A user can call his process, its arguments and its title
+ * what he likes. So a client is one of these files, root's in a place of
+ * root's (proc_program()), run by root or as the unprivileged half of what root
+ * runs, in our network and mount namespace. */
+static const char *const programs[] = { "dhcpcd", "dhclient", "udhcpc",
+					"busybox", NULL };
 
 /* "dhcpcd: eth0 [ip4]" is a title, not arguments: its words count too. */
 static bool names(const struct buf *cmd, const char *ifname)
@@ -50,83 +47,233 @@ static bool says(const struct buf *cmd, const char *word)
 	return memmem(cmd->s, cmd->len, word, strlen(word));
 }
 
-/* The arguments, one a line; those of dhcpcd are lost behind its title. */
-static char *argv_lines(const char *comm, const char *ifname, struct buf *cmd)
+/* What a client may be started again with: nothing of a command line is taken
+ * over but these. A PATH is one that only root can change. */
+struct option {
+	const char *client, *name;
+	enum { PLAIN, VALUE, PATH } has;
+};
+
+static const struct option options[] = {
+	/* dhclient(8) */
+	{ "dhclient", "-4", PLAIN }, { "dhclient", "-6", PLAIN },
+	{ "dhclient", "-i", PLAIN }, { "dhclient", "-C", VALUE },
+	{ "dhclient", "-H", VALUE }, { "dhclient", "-F", VALUE },
+	{ "dhclient", "-V", VALUE }, { "dhclient", "-R", VALUE },
+	{ "dhclient", "-D", VALUE }, { "dhclient", "-timeout", VALUE },
+	{ "dhclient", "-pf", PATH }, { "dhclient", "-lf", PATH },
+	{ "dhclient", "-cf", PATH }, { "dhclient", "-sf", PATH },
+	/* busybox's udhcpc */
+	{ "udhcpc", "-o", PLAIN }, { "udhcpc", "-B", PLAIN },
+	{ "udhcpc", "-C", PLAIN }, { "udhcpc", "-S", PLAIN },
+	{ "udhcpc", "-O", VALUE }, { "udhcpc", "-x", VALUE },
+	{ "udhcpc", "-r", VALUE }, { "udhcpc", "-V", VALUE },
+	{ "udhcpc", "-F", VALUE }, { "udhcpc", "-H", VALUE },
+	{ "udhcpc", "-c", VALUE }, { "udhcpc", "-t", VALUE },
+	{ "udhcpc", "-T", VALUE }, { "udhcpc", "-A", VALUE },
+	{ "udhcpc", "-p", PATH }, { "udhcpc", "-s", PATH },
+};
+
+/* udhcpc takes "-sFILE" too. */
+static const struct option *option_find(const char *client, const char *arg,
+					const char **glued)
 {
-	if (streq(comm, "dhcpcd"))
-		return xasprintf("dhcpcd\n-q\n-b\n%s\n", ifname);
-	for (size_t i = 0; i < cmd->len; i++)
-		if (!cmd->s[i] || cmd->s[i] == '\n')
-			cmd->s[i] = '\n';
-	return xasprintf("%s%s", cmd->s, cmd->len &&
-			 cmd->s[cmd->len - 1] == '\n' ? "" : "\n");
+	*glued = NULL;
+	for (size_t i = 0; i < N_ELEMENTS(options); i++) {
+		const struct option *o = &options[i];
+
+		if (!streq(o->client, client))
+			continue;
+		if (streq(o->name, arg))
+			return o;
+		if (o->has != PLAIN && streq(client, "udhcpc") &&
+		    strncmp(arg, o->name, 2) == 0) {
+			*glued = arg + 2;
+			return o;
+		}
+	}
+	return NULL;
 }
 
-static int look_at(const char *pid, const char *ifname, char **argv)
+static bool value_fits(const struct option *o, const char *value)
 {
-	_cleanup_free_ char *comm_path = xasprintf("/proc/%s/comm", pid);
-	_cleanup_free_ char *cmd_path = xasprintf("/proc/%s/cmdline", pid);
-	_cleanup_buf_ struct buf comm = { 0 }, cmd = { 0 };
+	_cleanup_free_ char *real = NULL;
 
-	if (buf_read_file(&comm, comm_path, 64) < 0 || !comm.len)
-		return 0;
-	comm.s[strcspn(comm.s, "\n")] = '\0';
-	if ((!streq(comm.s, "dhcpcd") && !streq(comm.s, "dhclient") &&
-	     !streq(comm.s, "udhcpc")) || !same_netns(pid) ||
-	    buf_read_file(&cmd, cmd_path, 65536) < 0 || !cmd.len)
+	for (const char *c = value; *c; c++)
+		if ((unsigned char)*c < ' ')
+			return false;
+	if (o->has != PATH)
+		return true;
+	real = path_of_root(value, true);
+	return real;
+}
+
+static const char *client_known(const char *name)
+{
+	for (int i = 0; i < 3; i++)
+		if (streq(programs[i], name))
+			return programs[i];
+	return NULL;
+}
+
+/* The command line of `client` for this interface, one argument a line: what
+ * is left of `words`, a list that ends with an empty one, behind its name. */
+static char *argv_clean(const char *client, const char *ifname,
+			char *const words[])
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	bool dhcpcd = streq(client, "dhcpcd");
+
+	buf_puts(&b, client);
+	for (size_t i = 0; !dhcpcd && words[i]; i++) {
+		const char *value;
+		const struct option *o = option_find(client, words[i], &value);
+
+		if (o && o->has != PLAIN && !value) {
+			value = words[i + 1];
+			if (!value)
+				break;
+			i++;
+		}
+		if (!o || (o->has != PLAIN && !value_fits(o, value)))
+			continue;
+		buf_puts(&b, "\n");
+		buf_puts(&b, o->name);
+		if (o->has != PLAIN) {
+			buf_puts(&b, "\n");
+			buf_puts(&b, value);
+		}
+	}
+	/* those of a running dhcpcd are lost behind its title */
+	buf_puts(&b, dhcpcd ? "\n-q\n-b\n" :
+		    streq(client, "udhcpc") ? "\n-i\n" : "\n");
+	buf_puts(&b, ifname);
+	buf_puts(&b, "\n");
+	return xstrdup(buf_str(&b));
+}
+
+#define MAX_WORDS 60
+
+/* Splits at a character; the words are those of the text. */
+static void split(char *text, size_t len, char at, char *words[MAX_WORDS + 1])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len && n < MAX_WORDS; i += strlen(text + i) + 1) {
+		for (size_t k = i; k < len && text[k]; k++)
+			if (text[k] == at) {
+				text[k] = '\0';
+				break;
+			}
+		if (text[i])
+			words[n++] = text + i;
+	}
+	words[n] = NULL;
+}
+
+struct half {
+	const struct proc *of;
+	unsigned long parent;
+};
+
+static bool is_other_half(const struct proc *p, void *arg)
+{
+	const struct half *h = arg;
+
+	return ((unsigned long)p->pid == h->parent ||
+		proc_number(p, "PPid", 10) == (unsigned long)h->of->pid) &&
+	       proc_is_root(p) && proc_same_program(p, h->of);
+}
+
+/* dhcpcd's main process has a user of its own: root's is its parent or its
+ * child, of the same file. */
+static bool is_roots(const struct proc *p)
+{
+	struct half h = { p, proc_number(p, "PPid", 10) };
+	_cleanup_proc_ struct proc other = { .dir = -1 };
+
+	return proc_is_root(p) || proc_search(&other, is_other_half, &h);
+}
+
+/* What it is called as; busybox is udhcpc only by that name or applet. */
+static const char *client_name(const char *program, char *const words[])
+{
+	for (int i = 0; streq(program, "busybox") && i < 2 && words[i]; i++) {
+		const char *base = strrchr(words[i], '/');
+
+		if (streq(base ? base + 1 : words[i], "udhcpc"))
+			return "udhcpc";
+	}
+	return streq(program, "busybox") ? NULL : program;
+}
+
+static int look_at(const struct proc *p, const char *ifname, char **argv)
+{
+	_cleanup_buf_ struct buf cmd = { 0 };
+	const char *program = proc_program(p, programs), *client;
+	char *words[MAX_WORDS + 1];
+
+	if (!program || !proc_is_here(p) ||
+	    proc_read(p, "cmdline", &cmd) < 0 || !cmd.len)
 		return 0;
 	/* its helpers end with it */
 	if (says(&cmd, "[privileged") || says(&cmd, "[network") ||
 	    says(&cmd, "[control"))
 		return 0;
-	if (says(&cmd, "[manager]") || says(&cmd, "[master]"))
-		return -1;
-	if (!names(&cmd, ifname))
+	if (!says(&cmd, "[manager]") && !says(&cmd, "[master]") &&
+	    !names(&cmd, ifname))
 		return 0;
-	*argv = argv_lines(comm.s, ifname, &cmd);
-	return atoi(pid);
+	if (!is_roots(p))
+		return 0;
+	if (streq(program, "dhcpcd") &&
+	    (says(&cmd, "[manager]") || says(&cmd, "[master]")))
+		return -1;
+	buf_str(&cmd);
+	split(cmd.s, cmd.len, '\0', words);
+	client = words[0] ? client_name(program, words) : NULL;
+	if (!client)
+		return 0;
+	*argv = argv_clean(client, ifname, words + 1);
+	return p->pid;
+}
+
+struct wanted {
+	const char *ifname;
+	char **argv;
+	int found;
+};
+
+static bool is_client(const struct proc *p, void *arg)
+{
+	struct wanted *w = arg;
+
+	w->found = look_at(p, w->ifname, w->argv);
+	return w->found;
 }
 
 int dhcpc_find(const char *ifname, char **argv)
 {
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	int found = 0;
+	struct wanted w = { ifname, argv, 0 };
+	_cleanup_proc_ struct proc p = { .dir = -1 };
 
 	*argv = NULL;
-	while (d && found <= 0 && (e = readdir(d))) {
-		int this = e->d_name[0] >= '1' && e->d_name[0] <= '9' ?
-			   look_at(e->d_name, ifname, argv) : 0;
-
-		if (this)
-			found = this;
-	}
-	if (d)
-		closedir(d);
-	return found;
+	proc_search(&p, is_client, &w);
+	return w.found;
 }
 
 int dhcpc_stop(const char *ifname, int pid)
 {
-	char *argv = NULL;
+	_cleanup_free_ char *argv = NULL;
+	_cleanup_proc_ struct proc p = { .dir = -1 };
+	int rc;
 
-	/* the number may be another's by now */
-	if (dhcpc_find(ifname, &argv) != pid) {
-		free(argv);
+	/* the number may be another's by now: pinned, then looked at */
+	if (proc_open(&p, pid) < 0 || look_at(&p, ifname, &argv) != pid)
 		return 0;
-	}
-	free(argv);
-	if (kill(pid, SIGKILL) < 0)
-		return errno == ESRCH ? 0 : -errno;
-	for (int ms = 0; ms < WAIT_MS && kill(pid, 0) == 0; ms += 10) {
-		_cleanup_free_ char *path = xasprintf("/proc/%d/cmdline", pid);
-		_cleanup_buf_ struct buf cmd = { 0 };
-
-		/* a zombie has no command line */
-		if (buf_read_file(&cmd, path, 65536) < 0 || !cmd.len)
-			return 0;
-		usleep(10000);
-	}
+	rc = proc_signal(&p, SIGKILL);
+	if (rc < 0)
+		return rc == -ESRCH ? 0 : rc;
+	proc_wait(&p, WAIT_MS);
 	return 0;
 }
 
@@ -160,38 +307,39 @@ int dhcpc_start(const char *ifname, const char *argv)
 {
 	_cleanup_free_ char *text = xstrdup(argv), *script = script_path();
 	_cleanup_free_ char *keep = xasprintf("/run/netbr/keep-%s", ifname);
-	const char *v[64], *base;
-	char *save = NULL, *old = NULL;
+	_cleanup_free_ char *clean = NULL, *old = NULL;
+	char *words[MAX_WORDS + 1], *split_v[MAX_WORDS + 1];
+	const char *v[MAX_WORDS + 5];
 	bool has_script = false;
+	const char *client, *base;
 	size_t n = 0;
 
-	if (dhcpc_find(ifname, &old) > 0) {
-		free(old);
+	if (dhcpc_find(ifname, &old) > 0)
 		return 0;	/* somebody was faster */
-	}
-	for (char *w = strtok_r(text, "\n", &save); w && n < 60;
-	     w = strtok_r(NULL, "\n", &save)) {
-		has_script |= streq(w, "-sf") || streq(w, "-s");
-		/* it was in the foreground of somebody: not of us */
-		if (!streq(w, "-f") && !streq(w, "-d"))
-			v[n++] = w;
-	}
-	if (!n)
+	/* the record may be an older release's: what it holds is judged again */
+	split(text, strlen(text), '\n', words);
+	if (!words[0])
 		return -EINVAL;
-	base = strrchr(v[0], '/');
-	v[0] = base ? base + 1 : v[0];
-	if (!streq(v[0], "dhcpcd") && !has_script &&
+	base = strrchr(words[0], '/');
+	client = client_known(base ? base + 1 : words[0]);
+	if (!client)
+		return -EINVAL;
+	clean = argv_clean(client, ifname, words + 1);
+	split(clean, strlen(clean), '\n', split_v);
+	for (; (v[n] = split_v[n]); n++)
+		has_script |= streq(v[n], "-sf") || streq(v[n], "-s");
+	if (!streq(client, "dhcpcd") && !has_script &&
 	    access(script, X_OK) == 0) {
 		int fd = open(keep, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 
 		if (fd >= 0)
 			close(fd);
-		v[n++] = streq(v[0], "udhcpc") ? "-s" : "-sf";
+		v[n++] = streq(client, "udhcpc") ? "-s" : "-sf";
 		v[n++] = script;
 	}
-	if (streq(v[0], "udhcpc"))
+	if (streq(client, "udhcpc"))
 		v[n++] = "-b";
-	else if (streq(v[0], "dhclient"))
+	else if (streq(client, "dhclient"))
 		v[n++] = "-nw";
 	return start_client(v, n);
 }
