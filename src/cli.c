@@ -137,6 +137,10 @@ static int have_lock(int fd)
 {
 	char pid[32];
 
+	/* one that an older release made, for all to read */
+	if (fchmod(fd, 0600) < 0)
+		msg_debug("lock: %s", strerror(errno));
+
 	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
 		msg_debug("lock: %s", strerror(errno));
@@ -165,8 +169,9 @@ int cli_lock(const struct cli *c)
 
 	if ((mkdir(run, 0755) < 0 && errno != EEXIST) ||
 	    (mkdir(dir, 0755) < 0 && errno != EEXIST) ||
+	    /* who may open it may hold it: flock(2) asks for no more */
 	    (fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-		       0644)) < 0) {
+		       0600)) < 0) {
 		msg_error("%s: can't be made: %s", path, strerror(errno));
 		return -RC_FAILED;
 	}

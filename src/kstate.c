@@ -144,7 +144,9 @@ static void index_attrs(const uint8_t *p, size_t len, struct rtattr *a[],
 			unsigned int max)
 {
 	struct rtattr *r = (struct rtattr *)(uintptr_t)p;
-	unsigned int left = len;
+	/* signed: the last attribute's padding may be missing, and then
+	 * RTA_NEXT() takes more than there is */
+	int left = (int)len;
 
 	memset(a, 0, (max + 1) * sizeof(*a));
 	for (; RTA_OK(r, left); r = RTA_NEXT(r, left))

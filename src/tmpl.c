@@ -211,7 +211,12 @@ struct render {
 	size_t n;
 	struct buf *out;
 	char *error;
+	size_t work;		/* tags passed so far */
 };
+
+/* 10000 guests pass some millions; lists of all within lists of all would
+ * never end. */
+#define MAX_WORK ((size_t)1 << 27)
 
 static bool fail(struct render *r, const char *at, const char *fmt, ...)
 	PRINTF(3, 4);
@@ -370,6 +375,14 @@ static bool put_value(struct render *r, struct tag *t, const struct view *v)
 	return true;
 }
 
+/* A list within itself would make a view its own outer one. */
+static bool is_inside(const struct view *v, const struct view *in)
+{
+	while (v && v != in)
+		v = v->outer;
+	return v;
+}
+
 /* The tags from i up to (not with) end. */
 static bool render(struct render *r, size_t i, size_t end, struct view *v)
 {
@@ -377,6 +390,9 @@ static bool render(struct render *r, size_t i, size_t end, struct view *v)
 		struct tag *t = &r->tags[i];
 		const struct entry *e;
 
+		if (++r->work > MAX_WORK)
+			return fail(r, t->beg, "this makes too much work: "
+				    "lists are nested in lists");
 		buf_add(r->out, t->text, t->text_len);
 		if (!t->sigil && t->beg && !put_value(r, t, v))
 			return false;
@@ -395,6 +411,10 @@ static bool render(struct render *r, size_t i, size_t end, struct view *v)
 			/* the same one may stand within itself */
 			if (in == &v->root->yes)
 				in = v;
+			else if (is_inside(v, in))
+				return fail(r, t->beg, "section '%.*s' stands "
+					    "within itself", (int)t->len,
+					    t->name);
 			else
 				in->outer = v;
 			if (!render(r, i + 1, t->close + 1, in))

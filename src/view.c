@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "viewfw.h"
@@ -710,6 +711,32 @@ static char *build_tree_templates(void)
 	return NULL;
 }
 
+/* May root believe this file? A template makes rules and shell words: like
+ * vmnet.conf it, and each folder above, must be root's or ours, and closed to
+ * others' writing; a link is judged where it leads. A folder like /tmp, where
+ * nobody can replace another's file, is fine. */
+static bool believed(const char *path)
+{
+	_cleanup_free_ char *real = realpath(path, NULL);
+	struct stat st;
+
+	for (bool file = true; real && *real; file = false) {
+		char *slash = strrchr(real, '/');
+
+		if (stat(real, &st) < 0 ||
+		    (file ? !S_ISREG(st.st_mode) : !S_ISDIR(st.st_mode)))
+			return false;
+		if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
+		    ((st.st_mode & 022) && (file || !(st.st_mode & S_ISVTX)))) {
+			msg_error("%s: others can write to %s: chown root it, "
+				  "chmod go-w it", path, real);
+			return false;
+		}
+		*slash = '\0';
+	}
+	return real;
+}
+
 /* Reads a template; *file gets the path it came from (caller owns it). */
 static int read_template(const char *name, const char *root, struct buf *text,
 			 char **file)
@@ -725,7 +752,9 @@ static int read_template(const char *name, const char *root, struct buf *text,
 	*file = NULL;
 	for (int i = 0; i < 2 && rc == -ENOENT; i++) {
 		buf_free(text);
-		rc = buf_read_file(text, paths[i], 1 << 20);
+		rc = access(paths[i], F_OK) < 0 ? -errno :
+		     believed(paths[i]) ? buf_read_file(text, paths[i],
+							1 << 20) : -EPERM;
 		free(*file);
 		*file = xstrdup(paths[i]);
 	}

@@ -31,7 +31,7 @@ uid = int(sys.argv[1])
 if uid: os.setgid(uid); os.setuid(uid)
 os.execv(sys.argv[2], sys.argv[3:])' "$user" "$program" "$@"
 	wait_for 'its new name' grep -qa "$(basename "$program")" \
-		""/proc/$background_pid/comm""
+		"/proc/$background_pid/comm"
 }
 sleeper() { # PATH: a program that does nothing
 	printf '#include <unistd.h>\nint main(void){for(;;)pause();}\n' |

@@ -1,0 +1,1 @@
+evasion.nftables.bats
