@@ -192,8 +192,13 @@ bool kaddr_parse(struct kaddr *k, const uint8_t *raw, size_t len)
 	attr_ip(&k->c.ip, m->ifa_family,
 		a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS]);
 	k->flags = attr_u32(a[IFA_FLAGS], m->ifa_flags);
-	if (a[IFA_LABEL])
-		str_put(k->label, sizeof(k->label), RTA_DATA(a[IFA_LABEL]));
+	if (a[IFA_LABEL]) {
+		size_t n = RTA_PAYLOAD(a[IFA_LABEL]) + 1;
+
+		/* its end may be missing */
+		str_put(k->label, n < sizeof(k->label) ? n : sizeof(k->label),
+			RTA_DATA(a[IFA_LABEL]));
+	}
 	if (a[IFA_CACHEINFO] && RTA_PAYLOAD(a[IFA_CACHEINFO]) >=
 	    sizeof(struct ifa_cacheinfo)) {
 		struct ifa_cacheinfo *c = RTA_DATA(a[IFA_CACHEINFO]);
