@@ -262,10 +262,11 @@ def test_networkd():
 
 def test_dhcpcd_for_everything():
     healthy()
-    p = subprocess.Popen(
-        ["python3", "-c", "import ctypes, time\n"
-         "ctypes.CDLL(None).prctl(15, b'dhcpcd', 0, 0, 0)\n"
-         "time.sleep(1000)", "dhcpcd: [manager] [ip4]"])
+    # its file counts: root's, in a folder of root's
+    os.makedirs("/etc/sbin", 0o755)
+    shutil.copy(shutil.which("sleep"), "/etc/sbin/dhcpcd")
+    p = subprocess.Popen(["dhcpcd: [manager] [ip4]", "1000"],
+                         executable="/etc/sbin/dhcpcd")
     time.sleep(0.3)
     cured("other-manager", "br0", "a dhcpcd serves every interface")
     p.kill()
