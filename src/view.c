@@ -713,14 +713,14 @@ static char *build_tree_templates(void)
 
 /* May root believe this file? A template makes rules and shell words: like
  * vmnet.conf it, and each folder above, must be root's or ours, and closed to
- * others' writing; a link is judged where it leads. A folder like /tmp, where
- * nobody can replace another's file, is fine. */
-static bool believed(const char *path)
+ * others' writing. A folder like /tmp, where nobody can replace another's file,
+ * is fine. */
+static bool believed_real(const char *path, bool file)
 {
 	_cleanup_free_ char *real = realpath(path, NULL);
 	struct stat st;
 
-	for (bool file = true; real && *real; file = false) {
+	for (; real && *real; file = false) {
 		char *slash = strrchr(real, '/');
 
 		if (stat(real, &st) < 0 ||
@@ -735,6 +735,15 @@ static bool believed(const char *path)
 		*slash = '\0';
 	}
 	return real;
+}
+
+/* A link is judged where it lies and where it leads. */
+static bool believed(const char *path)
+{
+	_cleanup_free_ char *dir = xstrndup(path, strrchr(path, '/') - path);
+
+	return believed_real(*dir ? dir : "/", false) &&
+	       believed_real(path, true);
 }
 
 /* Reads a template; *file gets the path it came from (caller owns it). */
@@ -753,7 +762,9 @@ static int read_template(const char *name, const char *root, struct buf *text,
 	for (int i = 0; i < 2 && rc == -ENOENT; i++) {
 		buf_free(text);
 		rc = access(paths[i], F_OK) < 0 ? -errno :
-		     believed(paths[i]) ? buf_read_file(text, paths[i],
+		     /* what is installed, or built beside us, is ours as the
+		      * program is */
+		     i > 0 || believed(paths[i]) ? buf_read_file(text, paths[i],
 							1 << 20) : -EPERM;
 		free(*file);
 		*file = xstrdup(paths[i]);

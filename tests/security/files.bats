@@ -48,6 +48,25 @@ teardown() {
 	run -1 netbr-gen show hosts br0
 	refute_line mine
 }
+@test "a link in another user's folder is refused, though it leads to root's file" {
+	mv "$override" /etc/netbr/hosts.tmpl
+	ln -s ../hosts.tmpl "$override"
+	run -0 netbr-gen show hosts br0
+	assert_line mine
+	chown nobody /etc/netbr/templates
+	run -1 netbr-gen show hosts br0
+	refute_line mine
+}
+@test "the templates of a build tree that a user owns are taken" {
+	cp -R "$top/templates" /run/tmp/templates
+	mkdir -p /run/tmp/tree/src
+	mv /run/tmp/templates /run/tmp/tree/
+	cp "$(command -v netbr-gen)" "$top/src/view.h" /run/tmp/tree/src/
+	chown -R nobody /run/tmp/tree
+	chmod -R g+w /run/tmp/tree
+	rm -rf /etc/netbr/templates
+	run -0 /run/tmp/tree/src/netbr-gen show hosts br0
+}
 @test "a list within itself is an error, not an endless loop" {
 	printf '{{#reservations}}{{#reservations}}{{nothing}}{{/reservations}}{{/reservations}}\n' \
 		>"$override"
