@@ -71,12 +71,19 @@ def kernel():
             raise Skip("no Debian package of a kernel with mac80211_hwsim")
         if "Depends: " not in run("apt-cache", "depends", "linux-image-amd64",
                                   check=False).out:
-            run("apt-get", "-qq", "update")
-        out = run("apt-cache", "depends", "linux-image-amd64").out
+            run("apt-get", "-qq", "update", check=False)
+        out = run("apt-cache", "depends", "linux-image-amd64", check=False).out
+        if "Depends: " not in out:
+            raise Skip("no list of packages has linux-image-amd64")
         name = out.split("Depends: ")[1].split()[0]
-        run("sh", "-ec", "cd %s && rm -f *.deb && apt-get -qq download %s && "
-            "rm -rf new && dpkg-deb -x *.deb new && rm *.deb && depmod -b new "
-            "%s && mv new tree" % (DIR, name, name[len("linux-image-"):]))
+        p = run("sh", "-ec", "cd %s && rm -f *.deb && apt-get -qq download %s" %
+                (DIR, name), check=False)
+        if p.rc:
+            # no network, or no mirror: said, and not a fault of netbr's
+            raise Skip("the package %s can't be fetched: %s" % (
+                name, p.err.strip().splitlines()[-1]))
+        run("sh", "-ec", "cd %s && rm -rf new && dpkg-deb -x *.deb new && "
+            "rm *.deb && depmod -b new %s && mv new tree" % (DIR, name[len("linux-image-"):]))
         have = glob.glob(DIR + "/tree/boot/vmlinuz-*")
     version = os.path.basename(have[0])[len("vmlinuz-"):]
     return have[0], DIR + "/tree", version
