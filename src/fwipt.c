@@ -48,6 +48,9 @@ static const struct {
 	{ "nat", "PREROUTING", 'd', false },
 	{ "nat", "OUTPUT", 't', false },
 	{ "mangle", "POSTROUTING", 'm', false },
+	/* walls: where no ACCEPT of anybody's comes first */
+	{ "mangle", "FORWARD", 'w', false },
+	{ "mangle", NULL, 'q', false },
 	{ "filter", DOCKER_USER, 'c', false },
 	{ "nat", "PREROUTING", 'e', true },
 	{ "nat", NULL, 'o', true },

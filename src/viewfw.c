@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "view.h"
 #include "viewfw.h"
 
 static void set_hex(struct view *v, const char *name, const uint8_t *b,
@@ -159,8 +160,36 @@ static void cut_guests(struct view *v, const struct model *m,
 	}
 }
 
-/* The rules stand in both bridges' chains: an accept of the other one's must
- * not come first. */
+/* A bridge with the LAN behind it is also the others' way out: of it, declared
+ * guests alone are cut off. */
+static void cut_declared(struct view *v, const struct model *m,
+			 const struct bridge *of, const struct bridge *from)
+{
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		for (size_t k = 0; g->bridge == of && k < g->ip.n; k++) {
+			cut_address(v, of, from, &g->ip.v[k].cidr.ip, true);
+			cut_address(v, from, of, &g->ip.v[k].cidr.ip, false);
+		}
+	}
+}
+
+/* A routed bridge and one with the LAN behind it. */
+static void cut_lan(struct view *v, const struct model *m,
+		    const struct bridge *routed, const struct bridge *lan)
+{
+	bool any = routed->isolate || lan->isolate;
+
+	for (size_t i = 0; !any && i < m->n_guests; i++)
+		any = m->guests[i]->isolate && (m->guests[i]->bridge == routed ||
+						m->guests[i]->bridge == lan);
+	if (any)
+		cut_declared(v, m, lan, routed);
+}
+
+/* Isolated guests are not routed to the guests of another bridge either. The
+ * rules stand with both bridges, each of which may be the only one loaded. */
 static void view_isolated(struct view *v, const struct model *m,
 			  const struct bridge *b)
 {
@@ -168,18 +197,112 @@ static void view_isolated(struct view *v, const struct model *m,
 	view_list(v, "cuts4");
 	view_list(v, "cuts6");
 	view_list(v, "cuts_mac");
-	for (size_t i = 0; bridge_routes(b) && i < m->n_bridges; i++) {
+	for (size_t i = 0; i < m->n_bridges; i++) {
 		const struct bridge *other = m->bridges[i];
 
-		if (other == b || !bridge_routes(other))
+		if (other == b)
 			continue;
-		if (b->isolate || other->isolate) {
+		if (bridge_routes(b) != bridge_routes(other)) {
+			cut_lan(v, m, bridge_routes(b) ? b : other,
+				bridge_routes(b) ? other : b);
+		} else if (bridge_routes(b) && (b->isolate || other->isolate)) {
 			add_cut(v, "cuts", b, other);
 			add_cut(v, "cuts", other, b);
-		} else {
+		} else if (bridge_routes(b)) {
 			cut_guests(v, m, b, other);
 			cut_guests(v, m, other, b);
 		}
+	}
+}
+
+/* The host routes a packet back to the bridge that it came from if it is sent
+ * to one of the host's own MACs there: that of the bridge, or of the tap. An
+ * isolated guest gets nowhere that way. Where the LAN is behind the bridge the
+ * MACs are named, since br_netfilter shows bridged frames here too. */
+static void view_hairpins(struct view *v, const struct model *m,
+			  const struct bridge *b, const struct facts *f)
+{
+	bool lan = b->uplink && !bridge_routes(b);
+	struct mac own;
+
+	view_list(v, "hairpins");
+	view_if(v, "no_hairpin", b->isolate && !lan);
+	for (size_t i = 0; (lan || !b->isolate) && i < m->n_ports; i++) {
+		const struct port *p = m->ports[i];
+		char text[MAC_TEXT];
+		struct view *e;
+
+		if (p->bridge != b || !p->guest || !p->guest->isolate ||
+		    !p->guest->has_mac)
+			continue;
+		e = view_add(v, "hairpins");
+		view_set(e, "mac", mac_format(&p->guest->mac, text));
+		view_if(e, "has_lan", lan);
+		own = p->has_mac ? p->mac : port_default_mac(p);
+		view_set(e, "tap_mac", mac_format(&own, text));
+		view_if(e, "has_own_mac", bridge_mac(b, f, &own));
+		view_set(e, "own_mac", mac_format(&own, text));
+	}
+}
+
+/* ---- sources ------------------------------------------------------------ */
+
+static void add_origin(struct view *v, const struct cidr *net)
+{
+	char text[CIDR_TEXT];
+	struct view *e = view_add(v, net->ip.family == AF_INET ? "origins4" :
+				  "origins6");
+
+	view_set(e, "net", cidr_format(net, text));
+}
+
+/* Networks behind a guest that is a router: the configuration has a route. */
+static void add_routed_nets(struct view *v, const struct bridge *b)
+{
+	for (size_t i = 0; i < b->routes.n; i++) {
+		struct cidr net = cidr_network(&b->routes.v[i].cidr);
+
+		add_origin(v, &net);
+	}
+}
+
+/* What a bridge's guests are forwarded as: its subnets (or, where addresses are
+ * the LAN's, those of its guests) and the networks that it has routes to. Only
+ * a guest with `filter = off` may be more, known by its MAC. Nobody from
+ * elsewhere is forwarded as one of them. */
+static void view_origins(struct view *v, const struct model *m,
+			 const struct bridge *b)
+{
+	bool proxy = bridge_mode(b) == MODE_PROXYARP;
+	char text[MAC_TEXT];
+
+	view_list(v, "origins4");
+	view_list(v, "origins6");
+	view_list(v, "routers");
+	view_if(v, "checks_sources", bridge_routes(b) && b->filter);
+	if (!bridge_routes(b))
+		return;
+	for (size_t i = 0; !proxy && i < b->address.n; i++) {
+		struct cidr net = cidr_network(&b->address.v[i].cidr);
+
+		if (!ip_is_linklocal6(&net.ip))
+			add_origin(v, &net);
+	}
+	add_routed_nets(v, b);
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		if (g->bridge != b)
+			continue;
+		for (size_t k = 0; proxy && k < g->ip.n; k++) {
+			struct cidr one = g->ip.v[k].cidr;
+
+			one.plen = ip_bits(&one.ip);
+			add_origin(v, &one);
+		}
+		if (g->has_mac && g->at[GK_FILTER].line && !g->filter)
+			view_set(view_add(v, "routers"), "mac",
+				 mac_format(&g->mac, text));
 	}
 }
 
@@ -371,6 +494,10 @@ void view_firewall(struct view *v, const struct model *m,
 	view_if(v, "host_uplink", macnat && b->host == HOST_UPLINK);
 	view_filter(v, m, b, &filters);
 	view_isolated(v, m, b);
+	view_hairpins(v, m, b, f);
+	view_origins(v, m, b);
+	/* its guests are for themselves: nothing is routed from or to it */
+	view_if(v, "walled", bridge_mode(b) == MODE_ISOLATED);
 	view_forwards(v, m, b);
 	rates = view_rates(v, m, b);
 	view_if(v, "has_rates", rates);

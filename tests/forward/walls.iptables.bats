@@ -1,0 +1,1 @@
+walls.nftables.bats
