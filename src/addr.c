@@ -33,13 +33,23 @@ bool mac_parse(const char *s, struct mac *out)
 	return true;
 }
 
+/* ::ffff:1.2.3.4 and ::1.2.3.4 are IPv4 in a program's notation: no packet has
+ * them (RFC 6890), and readers of our files take their dots for syntax. */
+static bool holds_ipv4(const struct ip *a)
+{
+	struct in6_addr in6;
+
+	memcpy(&in6, a->b, sizeof(in6));
+	return IN6_IS_ADDR_V4MAPPED(&in6) || IN6_IS_ADDR_V4COMPAT(&in6);
+}
+
 bool ip_parse(const char *s, struct ip *out)
 {
 	struct ip a = { 0 };
 
 	if (inet_pton(AF_INET, s, a.b) == 1)
 		a.family = AF_INET;
-	else if (inet_pton(AF_INET6, s, a.b) == 1)
+	else if (inet_pton(AF_INET6, s, a.b) == 1 && !holds_ipv4(&a))
 		a.family = AF_INET6;
 	else
 		return false;

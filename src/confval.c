@@ -280,12 +280,12 @@ bool conf_add_address(void *obj, const struct key *k, const struct item *v)
 bool conf_add_route(void *obj, const struct key *k, const struct item *v)
 {
 	_cleanup_free_ char *text = xstrdup(v->text);
-	char *save = NULL, *w[5] = { 0 };
+	char *save = NULL, *w[6] = { 0 };	/* one more: too many */
 	struct cidr dst, gw;
 	unsigned long metric;
 	int n = 0;
 
-	for (char *p = strtok_r(text, " \t", &save); p && n < 5;
+	for (char *p = strtok_r(text, " \t", &save); p && n < 6;
 	     p = strtok_r(NULL, " \t", &save))
 		w[n++] = p;
 	if ((n != 3 && n != 5) || !streq(w[1], "via") ||

@@ -247,22 +247,30 @@ static void view_hairpins(struct view *v, const struct model *m,
 
 /* ---- sources ------------------------------------------------------------ */
 
-static void add_origin(struct view *v, const struct cidr *net)
+static void add_origin(struct view *v, const struct cidr *net, bool own)
 {
 	char text[CIDR_TEXT];
 	struct view *e = view_add(v, net->ip.family == AF_INET ? "origins4" :
 				  "origins6");
 
 	view_set(e, "net", cidr_format(net, text));
+	view_if(e, "own_net", own);
 }
 
-/* Networks behind a guest that is a router: the configuration has a route. */
+/* Networks behind a guest that is a router: the configuration has a route to
+ * them. Others may have a part of them (a default route is all there is). */
 static void add_routed_nets(struct view *v, const struct bridge *b)
 {
 	for (size_t i = 0; i < b->routes.n; i++) {
-		struct cidr net = cidr_network(&b->routes.v[i].cidr);
+		const struct item *it = &b->routes.v[i];
+		_cleanup_free_ char *dst = xstrndup(it->text,
+						    strcspn(it->text, " \t"));
+		struct cidr net = { .ip.family = it->cidr.ip.family };
 
-		add_origin(v, &net);
+		if (streq(dst, "default") || cidr_parse(dst, true, &net)) {
+			net = cidr_network(&net);
+			add_origin(v, &net, false);
+		}
 	}
 }
 
@@ -286,7 +294,7 @@ static void view_origins(struct view *v, const struct model *m,
 		struct cidr net = cidr_network(&b->address.v[i].cidr);
 
 		if (!ip_is_linklocal6(&net.ip))
-			add_origin(v, &net);
+			add_origin(v, &net, true);
 	}
 	add_routed_nets(v, b);
 	for (size_t i = 0; i < m->n_guests; i++) {
@@ -298,7 +306,7 @@ static void view_origins(struct view *v, const struct model *m,
 			struct cidr one = g->ip.v[k].cidr;
 
 			one.plen = ip_bits(&one.ip);
-			add_origin(v, &one);
+			add_origin(v, &one, true);
 		}
 		if (g->has_mac && g->at[GK_FILTER].line && !g->filter)
 			view_set(view_add(v, "routers"), "mac",
