@@ -51,6 +51,8 @@ static const struct {
 	/* walls: where no ACCEPT of anybody's comes first */
 	{ "mangle", "FORWARD", 'w', false },
 	{ "mangle", NULL, 'q', false },
+	{ "mangle", NULL, 'g', false },
+	{ "mangle", "PREROUTING", 'p', false },
 	{ "filter", DOCKER_USER, 'c', false },
 	{ "nat", "PREROUTING", 'e', true },
 	{ "nat", NULL, 'o', true },

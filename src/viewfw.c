@@ -362,6 +362,79 @@ static void view_forwards(struct view *v, const struct model *m,
 	view_if(v, "has_forwards6", any[1]);
 }
 
+/* Do two forwards of a guest lead to one port of it? */
+static bool same_port(const struct forward *a, const struct forward *b)
+{
+	return a->guest_port == b->guest_port && a->udp == b->udp;
+}
+
+/* Is this the first forward to its port, and may none of them be used by
+ * all? */
+static bool guards_port(const struct guest *g, size_t k)
+{
+	for (size_t i = 0; i < g->n_forwards; i++)
+		if (same_port(&g->forwards[i], &g->forwards[k]) &&
+		    (i < k || !g->forwards[i].from.ip.family))
+			return false;
+	return true;
+}
+
+static void add_guard(struct view *v, const struct guest *g, size_t k,
+		      const struct ip *to)
+{
+	const struct forward *f = &g->forwards[k];
+	struct view *e = view_add(v, to->family == AF_INET ? "guards4" :
+				  "guards6");
+	bool any = false;
+	char text[CIDR_TEXT];
+
+	view_set(e, "proto", f->udp ? "udp" : "tcp");
+	view_setf(e, "guest_port", "%u", f->guest_port);
+	view_set(e, "guest_address", ip_format(to, text));
+	view_list(e, "froms");
+	for (size_t i = 0; i < g->n_forwards; i++) {
+		const struct cidr *from = &g->forwards[i].from;
+
+		if (!same_port(&g->forwards[i], f) ||
+		    from->ip.family != to->family)
+			continue;
+		any = true;
+		view_set(view_add(e, "froms"), "from",
+			 cidr_format(from, text));
+	}
+	view_if(e, "has_froms", any);
+}
+
+/* `from` holds on every way to the guest's port: by a forward, by a route to
+ * the guest's own address, in the other family. */
+static void view_guards(struct view *v, const struct model *m,
+			const struct bridge *b)
+{
+	view_list(v, "guards4");
+	view_list(v, "guards6");
+	view_if(v, "has_guards", false);
+	for (size_t i = 0; i < m->n_guests; i++) {
+		const struct guest *g = m->guests[i];
+
+		for (size_t k = 0; g->bridge == b && k < g->n_forwards; k++) {
+			struct list_of_ips own6 = { 0 };
+
+			if (!guards_port(g, k))
+				continue;
+			view_if(v, "has_guards", true);
+			for (size_t a = 0; a < g->ip.n; a++)
+				if (g->ip.v[a].cidr.ip.family == AF_INET)
+					add_guard(v, g, k,
+						  &g->ip.v[a].cidr.ip);
+			if (g->has_mac)
+				own6 = guest_own6(g);
+			for (size_t a = 0; a < own6.n; a++)
+				add_guard(v, g, k, &own6.v[a]);
+			free(own6.v);
+		}
+	}
+}
+
 /* ---- rates ------------------------------------------------------------- */
 
 static bool view_rates(struct view *v, const struct model *m,
@@ -507,6 +580,7 @@ void view_firewall(struct view *v, const struct model *m,
 	/* its guests are for themselves: nothing is routed from or to it */
 	view_if(v, "walled", bridge_mode(b) == MODE_ISOLATED);
 	view_forwards(v, m, b);
+	view_guards(v, m, b);
 	rates = view_rates(v, m, b);
 	view_if(v, "has_rates", rates);
 	view_if(v, "looks", filters || rates);
