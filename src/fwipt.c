@@ -52,6 +52,7 @@ static const struct {
 	{ "mangle", "FORWARD", 'w', false },
 	{ "mangle", NULL, 'q', false },
 	{ "mangle", NULL, 'g', false },
+	{ "mangle", NULL, 'h', false },
 	{ "mangle", "PREROUTING", 'p', false },
 	{ "filter", DOCKER_USER, 'c', false },
 	{ "nat", "PREROUTING", 'e', true },

@@ -215,34 +215,68 @@ static void view_isolated(struct view *v, const struct model *m,
 	}
 }
 
+/* Are all of a bridge's guests isolated, so that nothing of it passes from one
+ * port to another? */
+static bool isolates_all(const struct model *m, const struct bridge *b)
+{
+	if (!b->isolate || (b->uplink && !bridge_routes(b)))
+		return false;
+	for (size_t i = 0; i < m->n_ports; i++)
+		if (m->ports[i]->bridge == b && !port_isolated(m->ports[i]))
+			return false;
+	return true;
+}
+
+static void add_hairpin(struct view *v, const struct bridge *b,
+			const struct port *p, const struct facts *f)
+{
+	struct mac own = p->has_mac ? p->mac : port_default_mac(p);
+	struct view *e = view_add(v, "hairpins");
+	char text[MAC_TEXT], ip[IP_TEXT];
+
+	view_set(e, "tap_mac", mac_format(&own, text));
+	view_if(e, "has_own_mac", bridge_mac(b, f, &own));
+	view_set(e, "own_mac", mac_format(&own, text));
+	view_set(e, "mac", mac_format(&p->guest->mac, text));
+	for (size_t i = 0; i < p->guest->ip.n; i++) {
+		const struct ip *a = &p->guest->ip.v[i].cidr.ip;
+
+		if (a->family == AF_INET)
+			view_set(view_add(v, "apart4"), "address",
+				 ip_format(a, ip));
+	}
+	struct list_of_ips own6 = guest_own6(p->guest);
+
+	for (size_t i = 0; i < own6.n; i++)
+		view_set(view_add(v, "apart6"), "address",
+			 ip_format(&own6.v[i], ip));
+	free(own6.v);
+}
+
 /* The host routes a packet back to the bridge that it came from if it is sent
  * to one of the host's own MACs there: that of the bridge, or of the tap. An
- * isolated guest gets nowhere that way. Where the LAN is behind the bridge the
- * MACs are named, since br_netfilter shows bridged frames here too. */
+ * isolated guest gets nowhere that way. br_netfilter shows frames here that
+ * are only bridged: nftables tells them by those MACs; iptables can't (its
+ * physdev would load br_netfilter), and looks at whose address it is. */
 static void view_hairpins(struct view *v, const struct model *m,
 			  const struct bridge *b, const struct facts *f)
 {
-	bool lan = b->uplink && !bridge_routes(b);
-	struct mac own;
+	bool all = isolates_all(m, b), any = false;
 
 	view_list(v, "hairpins");
-	view_if(v, "no_hairpin", b->isolate && !lan);
-	for (size_t i = 0; (lan || !b->isolate) && i < m->n_ports; i++) {
+	view_list(v, "apart4");
+	view_list(v, "apart6");
+	for (size_t i = 0; i < m->n_ports; i++) {
 		const struct port *p = m->ports[i];
-		char text[MAC_TEXT];
-		struct view *e;
 
-		if (p->bridge != b || !p->guest || !p->guest->isolate ||
-		    !p->guest->has_mac)
-			continue;
-		e = view_add(v, "hairpins");
-		view_set(e, "mac", mac_format(&p->guest->mac, text));
-		view_if(e, "has_lan", lan);
-		own = p->has_mac ? p->mac : port_default_mac(p);
-		view_set(e, "tap_mac", mac_format(&own, text));
-		view_if(e, "has_own_mac", bridge_mac(b, f, &own));
-		view_set(e, "own_mac", mac_format(&own, text));
+		if (p->bridge == b && p->guest && p->guest->isolate &&
+		    p->guest->has_mac) {
+			add_hairpin(v, b, p, f);
+			any = true;
+		}
 	}
+	view_if(v, "no_hairpin", all);
+	view_if(v, "some_hairpin", any && !all);
 }
 
 /* ---- sources ------------------------------------------------------------ */
@@ -372,10 +406,15 @@ static bool same_port(const struct forward *a, const struct forward *b)
  * all? */
 static bool guards_port(const struct guest *g, size_t k)
 {
-	for (size_t i = 0; i < g->n_forwards; i++)
-		if (same_port(&g->forwards[i], &g->forwards[k]) &&
-		    (i < k || !g->forwards[i].from.ip.family))
+	const struct forward *f = &g->forwards[k];
+
+	for (size_t i = 0; i < g->n_forwards; i++) {
+		const struct forward *other = &g->forwards[i];
+
+		if (same_port(other, f) &&
+		    (other < f || !other->from.ip.family))
 			return false;
+	}
 	return true;
 }
 

@@ -102,3 +102,11 @@ s.bind(("192.168.50.10", 26))
 s.settimeout(3)
 s.connect(("10.98.0.1", 24))'
 }
+@test "taken out of the file, it is no wall any more" {
+	sed -i 's/ from 10.99.0.1.32//' /etc/vmnet.conf
+	up
+	in_sync
+	reaches lan fd50::10 24
+	reaches other 192.168.50.10 24
+	forged 10.98.0.2 2224
+}
