@@ -43,6 +43,13 @@ pids_file=${BATS_FILE_TMPDIR:-}/pids
 background() {
 	local said
 	said=$(mktemp "$BATS_FILE_TMPDIR/said.XXXXXX")
+	# the pid is the program's, not that of a shell which runs at()
+	if [ "$1 $2" = 'at here' ]; then
+		shift 2
+	elif [ "$1" = at ]; then
+		shift
+		set -- ip netns exec "$@"
+	fi
 	# bats waits for whoever holds its descriptors
 	"$@" </dev/null >"$said" 2>&1 3>&- 4>&- &
 	background_pid=$!
@@ -58,6 +65,13 @@ said_ready() { grep -q ready "$1"; }
 start() {
 	local said
 	said=$(mktemp "$BATS_FILE_TMPDIR/said.XXXXXX")
+	# the pid is the program's, not that of a shell which runs at()
+	if [ "$1 $2" = 'at here' ]; then
+		shift 2
+	elif [ "$1" = at ]; then
+		shift
+		set -- ip netns exec "$@"
+	fi
 	"$@" </dev/null >"$said" 2>&1 3>&- 4>&- &
 	background_pid=$!
 	echo "$background_pid $said" >>"$pids_file"
