@@ -180,9 +180,9 @@ static bool is_other_half(const struct proc *p, void *arg)
 {
 	const struct half *h = arg;
 
-	return ((unsigned long)p->pid == h->parent ||
-		proc_number(p, "PPid", 10) == (unsigned long)h->of->pid) &&
-	       proc_is_root(p) && proc_same_program(p, h->of);
+	return proc_same_program(p, h->of) && proc_is_root(p) &&
+	       ((unsigned long)p->pid == h->parent ||
+		proc_number(p, "PPid", 10) == (unsigned long)h->of->pid);
 }
 
 /* dhcpcd's main process has a user of its own: root's is its parent or its
@@ -212,6 +212,7 @@ static int look_at(const struct proc *p, const char *ifname, char **argv)
 	_cleanup_buf_ struct buf cmd = { 0 };
 	const char *program = proc_program(p, programs), *client;
 	char *words[MAX_WORDS + 1];
+	bool all;
 
 	if (!program || !proc_is_here(p) ||
 	    proc_read(p, "cmdline", &cmd) < 0 || !cmd.len)
@@ -220,13 +221,12 @@ static int look_at(const struct proc *p, const char *ifname, char **argv)
 	if (says(&cmd, "[privileged") || says(&cmd, "[network") ||
 	    says(&cmd, "[control"))
 		return 0;
-	if (!says(&cmd, "[manager]") && !says(&cmd, "[master]") &&
-	    !names(&cmd, ifname))
+	/* one dhcpcd for every interface */
+	all = streq(program, "dhcpcd") &&
+	      (says(&cmd, "[manager]") || says(&cmd, "[master]"));
+	if ((!all && !names(&cmd, ifname)) || !is_roots(p))
 		return 0;
-	if (!is_roots(p))
-		return 0;
-	if (streq(program, "dhcpcd") &&
-	    (says(&cmd, "[manager]") || says(&cmd, "[master]")))
+	if (all)
 		return -1;
 	buf_str(&cmd);
 	split(cmd.s, cmd.len, '\0', words);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,22 +82,9 @@ bool proc_is_root(const struct proc *p)
 	       !(id[0] | id[1] | id[2] | id[3]) && same_ns(p, "ns/user");
 }
 
-/* Who has left root for a user of its own keeps what it needs: a process that
- * a user started has nothing, or has it in a namespace of his own. */
-bool proc_has_power(const struct proc *p)
-{
-	return proc_is_root(p) || (proc_number(p, "CapPrm", 16) &&
-				   same_ns(p, "ns/user"));
-}
-
 bool proc_is_here(const struct proc *p)
 {
 	return same_ns(p, "ns/net") && same_ns(p, "ns/mnt");
-}
-
-bool proc_is_daemon(const struct proc *p)
-{
-	return proc_has_power(p) && proc_is_here(p);
 }
 
 static bool roots_alone(const struct stat *st)
@@ -141,19 +127,6 @@ bool proc_same_program(const struct proc *a, const struct proc *b)
 	return fstatat(a->dir, "exe", &x, 0) == 0 &&
 	       fstatat(b->dir, "exe", &y, 0) == 0 && x.st_dev == y.st_dev &&
 	       x.st_ino == y.st_ino;
-}
-
-bool proc_has_arg(const struct proc *p, const char *arg)
-{
-	_cleanup_buf_ struct buf b = { 0 };
-
-	if (proc_read(p, "cmdline", &b) < 0)
-		return false;
-	buf_str(&b);	/* terminated */
-	for (size_t i = 0; i < b.len; i += strlen(b.s + i) + 1)
-		if (streq(b.s + i, arg))
-			return true;
-	return false;
 }
 
 /* ---- signals ------------------------------------------------------------ */

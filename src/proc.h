@@ -27,8 +27,6 @@ unsigned long proc_number(const struct proc *p, const char *key, int base);
 
 /* All its user ids are 0, in our user namespace. */
 bool proc_is_root(const struct proc *p);
-/* It is root's, or has capabilities that only root could leave it. */
-bool proc_has_power(const struct proc *p);
 /* It lives in our network and mount namespace. */
 bool proc_is_here(const struct proc *p);
 /* Which of the `known` programs (base names, NULL at the end) is it? Its file,
@@ -37,10 +35,6 @@ bool proc_is_here(const struct proc *p);
 const char *proc_program(const struct proc *p, const char *const *known);
 /* Both run the same file. */
 bool proc_same_program(const struct proc *a, const struct proc *b);
-/* One of its arguments is this text, whole. */
-bool proc_has_arg(const struct proc *p, const char *arg);
-/* A daemon of root's on this host: has power, and is here. */
-bool proc_is_daemon(const struct proc *p);
 
 /* 0 or -errno (-ESRCH: it has ended). */
 int proc_signal(const struct proc *p, int sig);

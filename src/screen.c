@@ -115,15 +115,22 @@ static void end_if_target(struct program *p, const struct ip *ip, int action)
 	end(p, action);
 }
 
+/* Ends if any of these bits is set: 0x1fff is the offset in the datagram, 0x2000
+ * says that more follow (RFC 791). */
+static void end_if_fragment(struct program *p, uint32_t bits, int action)
+{
+	load(p, BPF_H, AT_FRAG4);
+	emit(p, BPF_JMP | BPF_JSET | BPF_K, 0, 1, bits);
+	end(p, action);
+}
+
 /* Reports and leaves of groups, whole; a guest that asks would become the
  * bridge's querier. X is where the IPv4 header ends. */
 static void put_igmp(struct program *p)
 {
 	static const uint8_t said[] = { 0x12, 0x16, 0x17, 0x22 };
 
-	load(p, BPF_H, AT_FRAG4);
-	emit(p, BPF_JMP | BPF_JSET | BPF_K, 0, 1, 0x3fff);
-	end(p, DROP);
+	end_if_fragment(p, 0x3fff, DROP);
 	drop_shorter(p, AT_IP4 + 20 + 8);
 	emit(p, BPF_LDX | BPF_B | BPF_MSH, 0, 0, AT_IP4);
 	emit(p, BPF_LD | BPF_B | BPF_IND, 0, 0, AT_IP4);
@@ -136,9 +143,7 @@ static void put_igmp(struct program *p)
  * card, not by a relay, with its own MAC as chaddr. */
 static void put_dhcp(struct program *p, const struct guest *g)
 {
-	load(p, BPF_H, AT_FRAG4);
-	emit(p, BPF_JMP | BPF_JSET | BPF_K, 0, 1, 0x3fff);
-	end(p, DROP);
+	end_if_fragment(p, 0x3fff, DROP);
 	drop_shorter(p, AT_IP4 + 60 + AT_CHADDR + 6);
 	emit(p, BPF_LD | BPF_W | BPF_IND, 0, 0, AT_IP4 + 8);
 	emit(p, BPF_ALU | BPF_RSH | BPF_K, 0, 0, 8);
@@ -160,9 +165,7 @@ static void put_ipv4(struct program *p, const struct guest *g)
 	igmp = jump_if(p, IPPROTO_IGMP);
 	emit(p, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, IPPROTO_UDP);
 	end(p, PASS);
-	load(p, BPF_H, AT_FRAG4);
-	emit(p, BPF_JMP | BPF_JSET | BPF_K, 0, 1, 0x1fff);
-	end(p, PASS);
+	end_if_fragment(p, 0x1fff, PASS);
 	/* what begins a datagram shows its ports */
 	drop_shorter(p, AT_IP4 + 20 + 8);
 	emit(p, BPF_LDX | BPF_B | BPF_MSH, 0, 0, AT_IP4);

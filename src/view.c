@@ -746,6 +746,14 @@ static bool believed(const char *path)
 	       believed_real(path, true);
 }
 
+/* -ENOENT where there is none. */
+static int read_override(struct buf *text, const char *path)
+{
+	if (access(path, F_OK) < 0)
+		return -errno;
+	return believed(path) ? buf_read_file(text, path, 1 << 20) : -EPERM;
+}
+
 /* Reads a template; *file gets the path it came from (caller owns it). */
 static int read_template(const char *name, const char *root, struct buf *text,
 			 char **file)
@@ -761,11 +769,10 @@ static int read_template(const char *name, const char *root, struct buf *text,
 	*file = NULL;
 	for (int i = 0; i < 2 && rc == -ENOENT; i++) {
 		buf_free(text);
-		rc = access(paths[i], F_OK) < 0 ? -errno :
-		     /* what is installed, or built beside us, is ours as the
-		      * program is */
-		     i > 0 || believed(paths[i]) ? buf_read_file(text, paths[i],
-							1 << 20) : -EPERM;
+		/* what is installed, or built beside us, is ours as the
+		 * program is */
+		rc = i ? buf_read_file(text, paths[i], 1 << 20) :
+		     read_override(text, paths[i]);
 		free(*file);
 		*file = xstrdup(paths[i]);
 	}

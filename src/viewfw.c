@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "view.h"
 #include "viewfw.h"
 
 static void set_hex(struct view *v, const char *name, const uint8_t *b,
@@ -137,6 +136,16 @@ static void cut_address(struct view *v, const struct bridge *in,
 	view_if(e, "is_source", src);
 }
 
+/* A guest's addresses, there and back. */
+static void cut_addresses(struct view *v, const struct guest *g,
+			  const struct bridge *other)
+{
+	for (size_t k = 0; k < g->ip.n; k++) {
+		cut_address(v, g->bridge, other, &g->ip.v[k].cidr.ip, true);
+		cut_address(v, other, g->bridge, &g->ip.v[k].cidr.ip, false);
+	}
+}
+
 /* The isolated guests of one bridge are cut off from another. */
 static void cut_guests(struct view *v, const struct model *m,
 		       const struct bridge *of, const struct bridge *from)
@@ -146,10 +155,7 @@ static void cut_guests(struct view *v, const struct model *m,
 
 		if (g->bridge != of || !g->isolate)
 			continue;
-		for (size_t k = 0; k < g->ip.n; k++) {
-			cut_address(v, of, from, &g->ip.v[k].cidr.ip, true);
-			cut_address(v, from, of, &g->ip.v[k].cidr.ip, false);
-		}
+		cut_addresses(v, g, from);
 		/* whatever address it uses */
 		if (g->has_mac) {
 			char text[MAC_TEXT];
@@ -165,14 +171,9 @@ static void cut_guests(struct view *v, const struct model *m,
 static void cut_declared(struct view *v, const struct model *m,
 			 const struct bridge *of, const struct bridge *from)
 {
-	for (size_t i = 0; i < m->n_guests; i++) {
-		const struct guest *g = m->guests[i];
-
-		for (size_t k = 0; g->bridge == of && k < g->ip.n; k++) {
-			cut_address(v, of, from, &g->ip.v[k].cidr.ip, true);
-			cut_address(v, from, of, &g->ip.v[k].cidr.ip, false);
-		}
-	}
+	for (size_t i = 0; i < m->n_guests; i++)
+		if (m->guests[i]->bridge == of)
+			cut_addresses(v, m->guests[i], from);
 }
 
 /* A routed bridge and one with the LAN behind it. */

@@ -93,35 +93,11 @@ def start(test):
     return test, rc, out, time.time() - began
 
 
-def unit_tests():
-    """The cmocka programs: (name, passed, failed, output)."""
-    bindir = os.environ.get("NETBR_UNIT", os.path.join(TOP, "build/unit"))
-    for f in sorted(os.listdir(bindir)) if os.path.isdir(bindir) else []:
-        if not f.startswith("test_") or "." in f:
-            continue
-        p = subprocess.run([os.path.join(bindir, f)],
-                           env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP"),
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        out = p.stdout.decode(errors="replace")
-        good = len(re.findall(r"^ok ", out, re.M))
-        bad = len(re.findall(r"^not ok ", out, re.M))
-        if p.returncode and not bad:
-            bad = 1
-        yield f, good, bad, out
-
-
 def main():
     if len(sys.argv) == 3 and sys.argv[1] == "--one":
         return run_one(sys.argv[2])
     want = sys.argv[1:]
     passed = failed = skipped = 0
-    if False:
-        for name, good, bad, out in unit_tests():
-            print("%s unit/%s (%d)" % ("FAIL" if bad else "ok  ", name, good))
-            if bad:
-                print(out)
-            passed += good
-            failed += bad
     tests = [t for t in all_tests() if not want or
              any(w in t[0].__name__ + "." + t[1] for w in want)]
     failures = []

@@ -158,7 +158,6 @@ def test_asan_suite():
     out = build("asan", "CFLAGS=-O1 -g -fsanitize=address,undefined "
                 "-fno-sanitize-recover=all", "HARDEN_C=-fPIE")
     env = dict(os.environ, NETBR_BIN=out, NETBR_NESTED="1",
-               NETBR_UNIT="/nonexistent",
                ASAN_OPTIONS="abort_on_error=0:exitcode=99",
                UBSAN_OPTIONS="print_stacktrace=1")
     p = run(sys.executable, os.path.join(HERE, "run.py"), "t_config.",

@@ -38,11 +38,10 @@ lan() {
 # pids of what runs in the background, one a line; tests add to those of setup
 pids_file=${BATS_FILE_TMPDIR:-}/pids
 
-# background COMMAND...: runs until stop, stop_all or the end of the file. It
-# has to say "ready" first. The pid is in $background_pid.
-background() {
-	local said
-	said=$(mktemp "$BATS_FILE_TMPDIR/said.XXXXXX")
+# start COMMAND...: runs until stop, stop_all or the end of the file. The pid is
+# in $background_pid, what it says in output_of.
+start() {
+	background_said=$(mktemp "$BATS_FILE_TMPDIR/said.XXXXXX")
 	# the pid is the program's, not that of a shell which runs at()
 	if [ "$1 $2" = 'at here' ]; then
 		shift 2
@@ -51,30 +50,18 @@ background() {
 		set -- ip netns exec "$@"
 	fi
 	# bats waits for whoever holds its descriptors
-	"$@" </dev/null >"$said" 2>&1 3>&- 4>&- &
+	"$@" </dev/null >"$background_said" 2>&1 3>&- 4>&- &
 	background_pid=$!
-	echo "$background_pid $said" >>"$pids_file"
-	wait_for "$* to be ready" said_ready "$said" "$background_pid" || {
-		cat "$said"
+	echo "$background_pid $background_said" >>"$pids_file"
+}
+# background COMMAND...: the same for a program that says "ready", and waits
+# until it does
+background() {
+	start "$@"
+	wait_for "$* to be ready" grep -q ready "$background_said" || {
+		cat "$background_said"
 		return 1
 	}
-}
-said_ready() { grep -q ready "$1"; }
-
-# start COMMAND...: the same for a program that never says that it is ready
-start() {
-	local said
-	said=$(mktemp "$BATS_FILE_TMPDIR/said.XXXXXX")
-	# the pid is the program's, not that of a shell which runs at()
-	if [ "$1 $2" = 'at here' ]; then
-		shift 2
-	elif [ "$1" = at ]; then
-		shift
-		set -- ip netns exec "$@"
-	fi
-	"$@" </dev/null >"$said" 2>&1 3>&- 4>&- &
-	background_pid=$!
-	echo "$background_pid $said" >>"$pids_file"
 }
 
 # output_of PID: what a background command has said

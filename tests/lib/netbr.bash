@@ -23,8 +23,5 @@ if grep -q '^# bats file_tags=.*\<root\>' "$BATS_TEST_FILENAME" &&
 	exit 1
 fi
 
-# A file may have its own teardown_file; it then calls this one.
-teardown_all() {
-	stop_all
-}
-teardown_file() { teardown_all; }
+# A file that has a teardown_file of its own calls stop_all there.
+teardown_file() { stop_all; }
